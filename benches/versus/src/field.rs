@@ -7,10 +7,13 @@ use crate::rivals::{self, Bench, Singly, Visitor};
 use crate::run::Holder;
 use crate::run::pairs::PairRunner;
 use crate::run::trees::TreeRunner;
+use crate::run::versions::{MapRunner, SequenceRunner};
 use crate::trees::{self, Tree};
+use crate::versions::{self, Key, Sequence, Versioned};
 use crate::work::pairs::Script;
 use crate::work::texts::TextStream;
 use crate::work::trees::Course;
+use crate::work::versions::{Deeds, Places};
 use crate::work::words::Stream;
 use crate::work::{Row, Suite};
 
@@ -23,6 +26,10 @@ pub fn run(suite: Suite, rows: &[Row], n: usize, pace: &Pace) -> Vec<Outcome> {
         Suite::Strings => contest::run(texts(), rows, n, pace, TextStream::new),
         Suite::LeftRight => contest::run(pairs(), rows, n, pace, Script::new),
         Suite::Ordered => contest::run(ordered(), rows, n, pace, Course::new),
+        Suite::Snapshots => contest::run(snapshots(), rows, n, pace, Course::new),
+        Suite::Persistent => contest::run(persistent::<u64>(), rows, n, pace, Deeds::new),
+        Suite::PersistentText => contest::run(persistent::<String>(), rows, n, pace, Deeds::new),
+        Suite::Sequences => contest::run(sequences(), rows, n, pace, Places::new),
         _ => contest::run(numbers(suite), rows, n, pace, Stream::new),
     }
 }
@@ -51,6 +58,18 @@ impl pairs::Visitor<u64> for Usher<Script> {
 impl trees::Visitor for Usher<Course> {
     fn visit<T: Tree>(&mut self) {
         self.0.push(Box::new(TreeRunner::<T>::new()));
+    }
+}
+
+impl<K: Key> versions::Visitor<K> for Usher<Deeds<K>> {
+    fn visit<M: Versioned<K>>(&mut self) {
+        self.0.push(Box::new(MapRunner::<K, M>::new()));
+    }
+}
+
+impl versions::SequenceVisitor for Usher<Places> {
+    fn visit<S: Sequence>(&mut self) {
+        self.0.push(Box::new(SequenceRunner::<S>::new()));
     }
 }
 
@@ -87,6 +106,24 @@ fn ordered() -> Runners<Course> {
     usher.0
 }
 
+fn snapshots() -> Runners<Course> {
+    let mut usher = Usher(vec![]);
+    trees::with_snapshots(&mut usher);
+    usher.0
+}
+
+fn persistent<K: Key>() -> Runners<Deeds<K>> {
+    let mut usher = Usher(vec![]);
+    versions::maps(&mut usher);
+    usher.0
+}
+
+fn sequences() -> Runners<Places> {
+    let mut usher = Usher(vec![]);
+    versions::sequences(&mut usher);
+    usher.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Pace, Row, Suite, run};
@@ -108,7 +145,14 @@ mod tests {
                 if outcome.row.threads == 1 {
                     // Some rows are for some maps only, in a suite of many kinds.
                     let done = |figure: &Figure| {
-                        let special = matches!(suite, Suite::LeftRight | Suite::Ordered);
+                        let special = matches!(
+                            suite,
+                            Suite::LeftRight
+                                | Suite::Ordered
+                                | Suite::Snapshots
+                                | Suite::Persistent
+                                | Suite::PersistentText
+                        );
                         figure.cost().is_some() || special && figure.kept_out()
                     };
                     assert!(outcome.figures.iter().all(done));

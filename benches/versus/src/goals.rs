@@ -48,6 +48,12 @@ pub struct Results {
     pub latencies: Option<Latencies>,
     /// Bytes an entry of ordered maps, by map; empty if not measured.
     pub tree_memory: ByMap<Bytes>,
+    /// Bytes an entry and a version, with numbers and with text as keys; empty if not measured.
+    pub version_memory: Vec<ByMap<[f64; 4]>>,
+    /// Pauses of upserts while versions are kept, and milliseconds of a drop; empty if not measured.
+    pub version_pauses: (ByMap<Pauses>, ByMap<f64>),
+    /// Upserts in a second of many threads while snapshots are taken, and their pauses; empty if not measured.
+    pub crowd: ByMap<(f64, Pauses)>,
     /// Much data in little memory, by set of rows; empty if not measured.
     pub cold: Vec<Measurements>,
 }

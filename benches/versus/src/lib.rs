@@ -26,6 +26,7 @@ pub mod run;
 pub mod solo;
 pub mod tails;
 pub mod trees;
+pub mod versions;
 pub mod watchdog;
 pub mod work;
 pub mod worst;

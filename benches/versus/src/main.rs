@@ -72,6 +72,16 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.measures_within(Suite::Ordered, "bytes") {
         results.tree_memory = solo::tree_memory();
     }
+    if options.measures_within(Suite::Persistent, "bytes") {
+        results.version_memory = solo::version_memory().into();
+    }
+    let rounds = if options.quick { 3 } else { 5 };
+    if options.measures_within(Suite::Persistent, "pauses") {
+        results.version_pauses = solo::version_pauses(rounds);
+    }
+    if options.measures_within(Suite::Snapshots, "crowd") {
+        results.crowd = solo::crowd(rounds);
+    }
     watchdog::start();
     if options.measures("cold") {
         let sources = options.data();
@@ -121,7 +131,17 @@ fn publish(results: &Results, options: &Options) -> Result<(), Box<dyn Error>> {
     }
     std::fs::write(out.join("rounds.tsv"), report::rounds(results))?;
     // Of rows so unlike each other as of maps with one writer, or of ordered ones, a plot shows little.
-    let alike = |suite: &Suite| !matches!(suite, Suite::LeftRight | Suite::Ordered);
+    let alike = |suite: &Suite| {
+        !matches!(
+            suite,
+            Suite::LeftRight
+                | Suite::Ordered
+                | Suite::Snapshots
+                | Suite::Persistent
+                | Suite::PersistentText
+                | Suite::Sequences
+        )
+    };
     for suite in Suite::ALL.into_iter().filter(alike) {
         for threads in [1, 2] {
             if let Some(svg) = plot::speeds(results, suite, threads) {

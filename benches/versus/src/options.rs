@@ -10,7 +10,8 @@ pub const HELP: &str = "\
 Compares FlatMap and its family with other maps; prints Markdown, writes plots.
 
   --suite LIST       of words batches zipf counters iterate values strings
-                     leftright ordered cold ancestor memory worst tails pins;
+                     leftright ordered snapshots persistent persistent-text
+                     sequences cold ancestor memory worst tails pins;
                      with commas. Without it all: half an hour or more
   --quick            fewer and shorter rounds, no 16 M keys
   --only LIST        of get-hit get-look get-miss insert upsert update remove
@@ -20,7 +21,10 @@ Compares FlatMap and its family with other maps; prints Markdown, writes plots.
                      many-16 (with -zipf) reads-50 (99, 99.9, 99.99, 99.999;
                      up to 99.9 with -by-100) publish-1 (100, 10000) latency
                      bytes; of ordered scan-100 scan-100-written ascend hot-90/10
-                     (50/50) moving-90/10 (50/50) bytes; in the suites chosen
+                     (50/50) moving-90/10 (50/50) bytes; of snapshots snapshot
+                     90/10-reported crowd; of persistent kept-1 (100) diff-100
+                     drop bytes pauses; of sequences push insert-middle
+                     split-append; in the suites chosen
   --sizes LIST       of keys: 1k,64k,1M,16M (k = 1024)
   --threads LIST     1,2
   --rows NAME=FILE   rows for cold, any number of times: a line each, with a tab
@@ -36,7 +40,7 @@ Compares FlatMap and its family with other maps; prints Markdown, writes plots.
 const APART: [&str; 6] = ["cold", "ancestor", "memory", "worst", "tails", "pins"];
 
 /// Measurements beside the rows of a suite.
-const WITHIN: [&str; 2] = ["latency", "bytes"];
+const WITHIN: [&str; 4] = ["latency", "bytes", "pauses", "crowd"];
 
 /// The chosen measurements and the folder of results.
 pub struct Options {

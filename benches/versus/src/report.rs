@@ -3,6 +3,7 @@
 
 mod cold;
 mod pairs;
+mod versions;
 
 use std::fmt::Write as _;
 
@@ -45,6 +46,7 @@ pub fn markdown(results: &Results) -> String {
     pins(&mut text, &results.pins);
     pairs::latencies(&mut text, results.latencies.as_ref());
     pairs::memory(&mut text, &results.pair_memory);
+    versions::all(&mut text, results);
     cold::all(&mut text, &results.cold);
     ancestor(&mut text, &results.ancestor);
     text + &goals(results, false)
@@ -76,7 +78,8 @@ fn header() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let maps = ["hashbrown", "papaya", "dashmap", "scc", "flurry", "leapfrog"];
     let pairs = ["left-right", "evmap", "flashmap", "arc-swap", "foldhash"];
-    let trees = ["bbtree", "congee", "masstree", "concurrent-map", "crossbeam-skiplist"];
+    let trees =
+        ["bbtree", "congee", "masstree", "concurrent-map", "crossbeam-skiplist", "imbl", "rpds"];
     let caches = ["quick_cache", "moka", "compressible-map", "lz4_flex"];
     let versions = [&maps[..], &pairs, &trees, &caches].concat().into_iter().map(version);
     let versions = versions.collect::<Vec<_>>().join(", ");

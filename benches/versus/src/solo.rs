@@ -13,6 +13,7 @@ use crate::pins::{self, Pins};
 use crate::rivals::{self, Bench, Role, Visitor};
 use crate::tails;
 use crate::trees::{self, Tree};
+use crate::versions::{self, Key, Versioned, apart as of_versions};
 use crate::work::{Row, Suite, Workload, texts};
 use crate::worst::{self, Pauses};
 
@@ -39,6 +40,11 @@ const TAILS: &str = "tails";
 const TEXT_TAILS: &str = "text-tails";
 const PINS: &str = "pins";
 const TREE_MEMORY: &str = "tree-memory";
+const VERSION_MEMORY: &str = "version-memory";
+const VERSION_TEXT_MEMORY: &str = "version-text-memory";
+const VERSION_PAUSES: &str = "version-pauses";
+const VERSION_DROP: &str = "version-drop";
+const CROWD: &str = "crowd";
 const PAIRS_8: &str = "pairs-8";
 const PAIRS_64: &str = "pairs-64";
 const PAIRS_1024: &str = "pairs-1024";
@@ -117,18 +123,49 @@ pub fn pair_memory() -> Vec<ByMap<PairBytes>> {
     PAIR_SIZES.into_iter().map(all).collect()
 }
 
+/// Bytes an entry and a version of maps whose clones are versions: with numbers as keys, and with text.
+pub fn version_memory() -> [ByMap<[f64; 4]>; 2] {
+    [VERSION_MEMORY, VERSION_TEXT_MEMORY]
+        .map(|what| version_names().into_iter().map(|name| (name, ask(what, name))).collect())
+}
+
+/// Pauses of upserts of such maps while versions are kept, and milliseconds of dropping a large map.
+pub fn version_pauses(rounds: usize) -> (ByMap<Pauses>, ByMap<f64>) {
+    let names = version_names();
+    let drops = medians::<1>(VERSION_DROP, &names, rounds);
+    (
+        pauses(VERSION_PAUSES, &names, rounds),
+        drops.into_iter().map(|(name, [ms])| (name, ms)).collect(),
+    )
+}
+
+/// Upserts in a second by many threads while snapshots are taken, and their pauses.
+pub fn crowd(rounds: usize) -> ByMap<(f64, Pauses)> {
+    let mut names = Snapshots(vec![]);
+    trees::with_snapshots(&mut names);
+    let one = |(name, [rate, worst, p9999, p999, p99, median]): (_, [f64; 6])| {
+        (name, (rate, Pauses { worst, p9999, p999, p99, median }))
+    };
+    medians::<6>(CROWD, &names.0, rounds).into_iter().map(one).collect()
+}
+
 /// The medians of `rounds` processes that took turns.
 fn pauses(what: &str, names: &[&'static str], rounds: usize) -> ByMap<Pauses> {
-    let turn = || -> Vec<_> { names.iter().map(|name| ask::<5>(what, name)).collect() };
-    let runs: Vec<Vec<[f64; 5]>> = (0..rounds).map(|_| turn()).collect();
+    let one = |(name, [worst, p9999, p999, p99, median]): (_, [f64; 5])| {
+        (name, Pauses { worst, p9999, p999, p99, median })
+    };
+    medians::<5>(what, names, rounds).into_iter().map(one).collect()
+}
+
+/// The same of any figures.
+fn medians<const N: usize>(what: &str, names: &[&'static str], rounds: usize) -> ByMap<[f64; N]> {
+    let turn = || -> Vec<_> { names.iter().map(|name| ask::<N>(what, name)).collect() };
+    let runs: Vec<Vec<[f64; N]>> = (0..rounds).map(|_| turn()).collect();
     let middle = |map: usize, field: usize| {
         let values: Vec<_> = runs.iter().map(|run| run[map][field]).collect();
         median(&values).unwrap_or(f64::NAN)
     };
-    let one = |(map, &name)| {
-        let [worst, p9999, p999, p99, median] = std::array::from_fn(|field| middle(map, field));
-        (name, Pauses { worst, p9999, p999, p99, median })
-    };
+    let one = |(map, &name)| (name, std::array::from_fn(|field| middle(map, field)));
     names.iter().enumerate().map(one).collect()
 }
 
@@ -147,6 +184,9 @@ pub fn answer(what: &str, name: &str) {
         PAIRS_64 => pairs::words::<[u64; 8]>(&mut clerk),
         PAIRS_1024 => pairs::words::<[u64; 128]>(&mut clerk),
         TREE_MEMORY => trees::all(&mut clerk),
+        CROWD => trees::with_snapshots(&mut clerk),
+        VERSION_TEXT_MEMORY => versions::maps::<String>(&mut clerk),
+        VERSION_MEMORY | VERSION_PAUSES | VERSION_DROP => versions::maps::<u64>(&mut clerk),
         TEXT_MEMORY | TEXT_TAILS => rivals::texts(&mut clerk),
         _ => rivals::numbers(&mut clerk),
     }
@@ -187,6 +227,30 @@ impl trees::Visitor for Names {
             self.0.push(T::NAME);
         }
     }
+}
+
+impl versions::Visitor<u64> for Names {
+    fn visit<M: Versioned<u64>>(&mut self) {
+        self.0.push(M::NAME);
+    }
+}
+
+/// The names of maps with snapshots that threads can share.
+struct Snapshots(Vec<&'static str>);
+
+impl trees::Visitor for Snapshots {
+    fn visit<T: Tree>(&mut self) {
+        let (suite, workload) = (Suite::Snapshots, Workload::Snapshot);
+        if T::ROLE != Role::Yard && T::can(&Row { suite, workload, n: 1 << 20, threads: 2 }) {
+            self.0.push(T::NAME);
+        }
+    }
+}
+
+fn version_names() -> Vec<&'static str> {
+    let mut names = Names(vec![]);
+    versions::maps::<u64>(&mut names);
+    names.0
 }
 
 fn number_names() -> Vec<&'static str> {
@@ -269,9 +333,42 @@ impl trees::Visitor for Clerk<'_> {
     fn visit<T: Tree>(&mut self) {
         if T::NAME == self.name {
             self.answered = true;
+            if self.what == CROWD {
+                let (rate, pauses) = of_versions::crowd::<T>();
+                print!("{rate} ");
+                return print_pauses(&pauses);
+            }
             print(&memory::measure_tree::<T>(MEMORY_KEYS));
         }
     }
+}
+
+impl versions::Visitor<u64> for Clerk<'_> {
+    fn visit<M: Versioned<u64>>(&mut self) {
+        if M::NAME != self.name {
+            return;
+        }
+        self.answered = true;
+        match self.what {
+            VERSION_PAUSES => print_pauses(&of_versions::pauses::<M>()),
+            VERSION_DROP => println!("{}", of_versions::drop_all::<M>()),
+            _ => print_versions::<u64, M>(),
+        }
+    }
+}
+
+impl versions::Visitor<String> for Clerk<'_> {
+    fn visit<M: Versioned<String>>(&mut self) {
+        if M::NAME == self.name {
+            self.answered = true;
+            print_versions::<String, M>();
+        }
+    }
+}
+
+fn print_versions<K: Key, M: Versioned<K>>() {
+    let [entry, one, hundred, many] = of_versions::memory::<K, M>();
+    println!("{entry} {one} {hundred} {many}");
 }
 
 fn print_pauses(p: &Pauses) {

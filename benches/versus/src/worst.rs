@@ -78,13 +78,20 @@ impl Timer {
     }
 
     /// Returns the measured pauses.
-    pub fn pauses(mut self) -> Pauses {
-        let n = self.times.len();
-        self.times.sort_unstable();
+    pub fn pauses(self) -> Pauses {
+        Pauses::of(self.times)
+    }
+}
+
+impl Pauses {
+    /// Makes them of the nanoseconds of each operation.
+    pub fn of(mut times: Vec<u32>) -> Self {
+        let n = times.len();
+        times.sort_unstable();
         // The time that one in `slower` operations exceeds.
-        let one_in = |slower: usize| f64::from(self.times[n - 1 - n / slower]);
-        Pauses {
-            worst: f64::from(self.times[n - 1]),
+        let one_in = |slower: usize| f64::from(times[n - 1 - n / slower]);
+        Self {
+            worst: f64::from(times[n - 1]),
             p9999: one_in(10_000),
             p999: one_in(1_000),
             p99: one_in(100),

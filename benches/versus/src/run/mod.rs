@@ -8,6 +8,7 @@ pub mod pairs;
 mod phases;
 mod texts;
 pub mod trees;
+pub mod versions;
 mod words;
 
 use crate::rivals::{Bench, Role, shared};

@@ -1,8 +1,13 @@
 //! The timed loops over ordered maps.
 
-use super::laps::{Span, laps};
+use std::hint::black_box;
+use std::thread;
+use std::time::Duration;
+
+use super::laps::{Lap, Span, lanes, laps};
 use super::phases::{Ground, Plan, phases};
 use super::{Cost, Job, Runner, agree};
+use crate::clock::{each, now, sound};
 use crate::keys::{self, fold, value};
 use crate::rivals::Role;
 use crate::trees::Tree;
@@ -73,9 +78,15 @@ impl<T: Tree> Runner<Course> for TreeRunner<T> {
                 let span = Span { warm: job.warm, span: job.span };
                 let lap = |thread: usize, lap: usize| match work {
                     Workload::Iterate => iterated(map, n, all),
+                    Workload::Snapshot => snapshots(map),
+                    Workload::Reported(_) if thread == 1 => report(map),
                     _ => chunk(map, work, &job.streams[thread], lap),
                 };
-                laps(span, &mut self.places[..threads], &lap).0
+                if let Workload::Reported(_) = work {
+                    mixing(span, &mut self.places[..threads], &lap)
+                } else {
+                    laps(span, &mut self.places[..threads], &lap).0
+                }
             }
         };
         whole.map(|whole| Cost { whole, parts: None })
@@ -90,6 +101,36 @@ fn iterated<T: Tree>(map: &T, n: u64, all: u64) -> u64 {
     n
 }
 
+/// Takes snapshots, and visits nothing; returns how many.
+#[inline(never)]
+fn snapshots<T: Tree>(map: &T) -> u64 {
+    let n = if T::SNAPSHOTS { CHUNK } else { 1 };
+    (0..n).for_each(|_| map.snapshot());
+    n as u64
+}
+
+/// Takes a snapshot, visits all its entries, and waits for the end of the millisecond.
+fn report<T: Tree>(map: &T) -> u64 {
+    let begin = now();
+    let mut sum = 0_u64;
+    map.each_at_once(|value| sum = sum.wrapping_add(value));
+    black_box(sum);
+    thread::sleep(Duration::from_millis(1).saturating_sub(Duration::from_nanos(now() - begin)));
+    1
+}
+
+/// Nanoseconds of an operation of the first thread, while the second one, if there is one, does something else.
+fn mixing(
+    span: Span,
+    places: &mut [usize],
+    lap: &(impl Fn(usize, usize) -> u64 + Sync),
+) -> Option<f64> {
+    let counted = |thread, place| Lap { ops: lap(thread, place), parts: [0; 2] };
+    let lanes: Vec<_> = lanes(span, places, &counted).into_iter().map(|(lane, _)| lane).collect();
+    let first = sound(&lanes)?.swap_remove(0);
+    (!first.is_empty()).then(|| each(&first))
+}
+
 /// Operations done.
 fn chunk<T: Tree>(map: &T, work: Workload, course: &Course, lap: usize) -> u64 {
     let place = lap % course.sums.len();
@@ -99,7 +140,9 @@ fn chunk<T: Tree>(map: &T, work: Workload, course: &Course, lap: usize) -> u64 {
         Workload::GetMany(BATCH) => (batches(map, words), CHUNK),
         Workload::Scan => (scans::<T, false>(map, words), CHUNK / 2),
         Workload::ScanHot => (scans::<T, true>(map, words), CHUNK / 2),
-        Workload::Mix(_) | Workload::Hot(_) | Workload::Moving(_) => (mixed(map, words), CHUNK),
+        Workload::Mix(_) | Workload::Hot(_) | Workload::Moving(_) | Workload::Reported(_) => {
+            (mixed(map, words), CHUNK)
+        }
         other => unreachable!("no ordered map does {other:?}"),
     };
     agree(T::NAME, work, sum, course.sums[place]);

@@ -3,6 +3,7 @@
 
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::sync::{PoisonError, RwLock};
 
 use super::Tree;
@@ -63,6 +64,11 @@ impl Tree for Yard {
         // SAFETY: one thread, and `see` cannot reach the map.
         unsafe { self.map() }.values().copied().for_each(see);
     }
+
+    fn snapshot(&self) {
+        // SAFETY: one thread.
+        drop(black_box(unsafe { self.map() }.clone()));
+    }
 }
 
 /// Under one lock.
@@ -98,5 +104,9 @@ impl Tree for Locked {
 
     fn each(&self, see: impl FnMut(u64)) {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().copied().for_each(see);
+    }
+
+    fn snapshot(&self) {
+        drop(black_box(self.0.read().unwrap_or_else(PoisonError::into_inner).clone()));
     }
 }

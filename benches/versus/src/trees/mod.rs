@@ -4,6 +4,7 @@ mod bbtree;
 mod btree;
 mod concurrent_map;
 mod congee;
+mod imbl;
 mod masstree;
 mod ours;
 mod skipmap;
@@ -17,8 +18,9 @@ pub use bbtree::BbTree;
 pub use btree::{Locked, Yard};
 pub use concurrent_map::Concurrent;
 pub use congee::Congee;
+pub use imbl::LockedImbl;
 pub use masstree::Masstree;
-pub use ours::{AtOnce, Fence};
+pub use ours::{AtOnce, Fence, Ord, Snap};
 pub use skipmap::Skipmap;
 pub use tree_index::Index;
 
@@ -28,6 +30,9 @@ pub trait Tree: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Its role in the comparison.
     const ROLE: Role = Role::Peer;
+
+    /// Whether `snapshot` is O(1).
+    const SNAPSHOTS: bool = false;
 
     /// Empty.
     fn new() -> Self;
@@ -52,6 +57,16 @@ pub trait Tree: Sized + Send + Sync + 'static {
     fn scan(&self, from: u64, to: u64, see: impl FnMut(u64));
     /// Shows all values, in order of their keys.
     fn each(&self, see: impl FnMut(u64));
+    /// Takes a consistent view of all entries, and drops it.
+    fn snapshot(&self) {
+        let mut copy = Vec::new();
+        self.each_at_once(|value| copy.push(value));
+        drop(std::hint::black_box(copy));
+    }
+    /// Shows all values of a consistent view.
+    fn each_at_once(&self, see: impl FnMut(u64)) {
+        self.each(see);
+    }
 }
 
 /// Is shown types of maps, one after the other.
@@ -74,9 +89,19 @@ pub fn all(visitor: &mut impl Visitor) {
     visitor.visit::<Locked>();
 }
 
+/// Those that have snapshots, and what one would use instead.
+pub fn with_snapshots(visitor: &mut impl Visitor) {
+    visitor.visit::<Yard>();
+    visitor.visit::<Snap>();
+    visitor.visit::<Ord>();
+    visitor.visit::<LockedImbl>();
+    visitor.visit::<Skipmap>();
+    visitor.visit::<Locked>();
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Tree, Visitor, all};
+    use super::{Tree, Visitor, all, with_snapshots};
     use crate::keys::{self, Rng};
     use crate::work::trees::{BATCH, SCANNED};
     use std::collections::BTreeMap;
@@ -108,6 +133,10 @@ mod tests {
             let mut seen = Vec::new();
             map.each(|value| seen.push(value));
             assert!(seen.iter().eq(model.values()), "{}", T::NAME);
+            seen.clear();
+            map.each_at_once(|value| seen.push(value));
+            assert!(seen.iter().eq(model.values()), "{}", T::NAME);
+            map.snapshot();
             let some: [u64; BATCH] = std::array::from_fn(|i| keys::key(i as u64 * 300));
             let mut seen = Vec::new();
             map.get_many(&some, |value| seen.push(value));
@@ -118,5 +147,6 @@ mod tests {
     #[test]
     fn every_map_does_what_a_btree_map_does() {
         all(&mut Witness);
+        with_snapshots(&mut Witness);
     }
 }

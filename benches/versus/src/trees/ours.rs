@@ -1,8 +1,9 @@
 //! Ours.
 
 use std::cell::Cell;
+use std::hint::black_box;
 
-use hedgerow::FenceMap;
+use hedgerow::{FenceMap, OrdMap, SnapshotMap};
 
 use super::Tree;
 use crate::rivals::Role;
@@ -93,5 +94,91 @@ impl Tree for AtOnce {
 
     fn each(&self, mut see: impl FnMut(u64)) {
         self.0.0.range(..).for_each(|(_, value)| see(value));
+    }
+}
+
+/// `SnapshotMap`.
+pub struct Snap(SnapshotMap<u64, u64>);
+
+impl Tree for Snap {
+    const NAME: &'static str = "SnapshotMap";
+    const ROLE: Role = Role::Ours;
+    const SNAPSHOTS: bool = true;
+
+    fn new() -> Self {
+        Self(SnapshotMap::new())
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.0.get_cloned(&key)
+    }
+
+    #[inline]
+    fn insert(&self, key: u64, value: u64) {
+        self.0.insert(key, value);
+    }
+
+    #[inline]
+    fn remove(&self, key: u64) -> bool {
+        self.0.remove(&key).is_some()
+    }
+
+    #[inline]
+    fn scan(&self, from: u64, to: u64, mut see: impl FnMut(u64)) {
+        self.0.pin().range(from..=to).for_each(|(_, &value)| see(value));
+    }
+
+    fn each(&self, see: impl FnMut(u64)) {
+        self.0.pin().values().copied().for_each(see);
+    }
+
+    #[inline]
+    fn snapshot(&self) {
+        drop(black_box(self.0.snapshot()));
+    }
+
+    fn each_at_once(&self, see: impl FnMut(u64)) {
+        self.0.snapshot().values().copied().for_each(see);
+    }
+}
+
+/// `OrdMap`, whose snapshots copy the entries in a range.
+pub struct Ord(OrdMap<u64, u64>);
+
+impl Tree for Ord {
+    const NAME: &'static str = "OrdMap";
+    const ROLE: Role = Role::Ours;
+
+    fn new() -> Self {
+        Self(OrdMap::new())
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.0.get_cloned(&key)
+    }
+
+    #[inline]
+    fn insert(&self, key: u64, value: u64) {
+        drop(self.0.insert(key, value));
+    }
+
+    #[inline]
+    fn remove(&self, key: u64) -> bool {
+        self.0.remove(&key).is_some()
+    }
+
+    #[inline]
+    fn scan(&self, from: u64, to: u64, mut see: impl FnMut(u64)) {
+        self.0.pin().range(from..=to).for_each(|(_, &value)| see(value));
+    }
+
+    fn each(&self, mut see: impl FnMut(u64)) {
+        self.0.pin().iter().for_each(|(_, &value)| see(value));
+    }
+
+    fn each_at_once(&self, mut see: impl FnMut(u64)) {
+        self.0.pin().range(..).for_each(|(_, &value)| see(value));
     }
 }

@@ -19,7 +19,8 @@ impl Tree for Skipmap {
             row.workload,
             Workload::ScanHot | Workload::Mix(_) | Workload::Hot(_) | Workload::Moving(_)
         );
-        row.threads == 1 || !overwrites
+        let at_once = matches!(row.workload, Workload::Snapshot | Workload::Reported(_));
+        !at_once && (row.threads == 1 || !overwrites)
     }
 
     #[inline]

@@ -5,12 +5,14 @@ pub mod script;
 pub mod suite;
 pub mod texts;
 pub mod trees;
+pub mod versions;
 pub mod words;
 pub mod zipf;
 
 use pairs::Paired;
 pub use suite::Suite;
 use trees::SCANNED;
+use versions::Work;
 
 /// Operations between two looks at the clock.
 pub const CHUNK: usize = 1024;
@@ -75,6 +77,12 @@ pub enum Workload {
     Hot(u64),
     /// The same, with a hot range that moves.
     Moving(u64),
+    /// A consistent view of all entries is taken and dropped.
+    Snapshot,
+    /// As [`Self::Mix`] by one thread, while a second one takes a snapshot each millisecond and visits all its entries.
+    Reported(u64),
+    /// Work of values whose clones are versions.
+    Version(Work),
     /// Work of maps with one writer, whose changes show when they are published.
     Pair(Paired),
 }
@@ -102,18 +110,27 @@ impl Workload {
             Self::Ascend => "ascend".into(),
             Self::Hot(gets) => format!("hot-{gets}/{}", 100 - gets),
             Self::Moving(gets) => format!("moving-{gets}/{}", 100 - gets),
+            Self::Snapshot => "snapshot".into(),
+            Self::Reported(gets) => format!("{gets}/{}-reported", 100 - gets),
+            Self::Version(work) => work.name(),
             Self::Pair(work) => work.name(),
         }
     }
 
     /// Whether it leaves the map as the next row wants to find it.
     pub fn keeps_the_keys(self) -> bool {
-        !matches!(self, Self::Insert | Self::Ascend | Self::Remove | Self::Mix(_))
+        let whole = self.is_whole();
+        !whole
+            && !matches!(
+                self,
+                Self::Mix(_) | Self::Reported(_) | Self::Version(Work::Turn | Work::Edit)
+            )
     }
 
     /// Whether it makes its own maps.
     pub fn is_whole(self) -> bool {
-        matches!(self, Self::Insert | Self::Ascend | Self::Remove)
+        let whole = matches!(self, Self::Insert | Self::Ascend | Self::Remove);
+        whole || matches!(self, Self::Version(Work::Drop | Work::Push))
     }
 
     /// Whether each operation raises a value's stamp by one.

@@ -1,6 +1,7 @@
 //! The work of one thread, key by key, for keys of any type: numbers of keys, the
 //! operation on each, and whether the key will be present.
 
+use super::versions::Work;
 use super::zipf::Zipf;
 use super::{Row, Workload};
 use crate::keys::Rng;
@@ -44,6 +45,8 @@ pub fn script(row: &Row, thread: usize) -> Vec<Step> {
     let get = |index| Step { index, ask: Call::Get, there: true };
     match row.workload {
         Workload::Mix(gets) => Mixer::new(gets, n, thread, row.threads, rng).script(),
+        // The second thread only reads.
+        Workload::Reported(gets) => Mixer::new(gets, n, 0, 1, rng).script(),
         Workload::GetMiss => {
             let miss = |i| Step { index: n as u32 + i, ask: Call::Get, there: false };
             permutation(n, &mut rng, miss)
@@ -54,7 +57,10 @@ pub fn script(row: &Row, thread: usize) -> Vec<Step> {
         }
         Workload::Count => skewed(n, rng, |_| Call::Get),
         // All keys, once: threads that fill or empty a map divide them.
-        Workload::Insert | Workload::Remove | Workload::RemoveMany(_) => {
+        Workload::Insert
+        | Workload::Remove
+        | Workload::RemoveMany(_)
+        | Workload::Version(Work::Drop) => {
             let mut order: Vec<u32> = (0..n as u32).collect();
             rng.shuffle(&mut order);
             order.into_iter().map(get).collect()

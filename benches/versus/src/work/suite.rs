@@ -3,9 +3,11 @@
 
 use super::Workload::{
     self, Ascend, Count, GetHit, GetLook, GetMany, GetMiss, Hot, Insert, InsertMany, Iterate, Mix,
-    Moving, Pair, Remove, RemoveMany, Scan, ScanHot, Update, Upsert, Zipf,
+    Moving, Pair, Remove, RemoveMany, Reported, Scan, ScanHot, Snapshot, Update, Upsert, Version,
+    Zipf,
 };
 use super::pairs::{How, Paired};
+use super::versions::Work::{Diff, Drop, Edit, Kept, Push, Turn};
 
 /// A group of rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +30,14 @@ pub enum Suite {
     LeftRight,
     /// Numbers to numbers, in ordered maps.
     Ordered,
+    /// Numbers to numbers, in ordered maps with snapshots.
+    Snapshots,
+    /// Numbers to numbers, in ordered maps whose clones are versions.
+    Persistent,
+    /// Text to numbers, in such maps.
+    PersistentText,
+    /// Numbers in sequences whose clones are versions.
+    Sequences,
 }
 
 /// The work of [`Suite::LeftRight`]. Writes are published by hundreds where that
@@ -60,9 +70,23 @@ const PAIRED: [Workload; 17] = {
     ]
 };
 
+/// The work of [`Suite::Persistent`].
+const VERSIONED: [Workload; 10] = [
+    GetHit,
+    GetMiss,
+    Scan,
+    Iterate,
+    Insert,
+    Remove,
+    Version(Drop),
+    Version(Kept(1)),
+    Version(Kept(100)),
+    Version(Diff),
+];
+
 impl Suite {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Words,
         Self::Batches,
         Self::Zipf,
@@ -74,6 +98,10 @@ impl Suite {
         Self::Strings,
         Self::LeftRight,
         Self::Ordered,
+        Self::Snapshots,
+        Self::Persistent,
+        Self::PersistentText,
+        Self::Sequences,
     ];
 
     /// As the command line calls it: values of all sizes are one suite there.
@@ -88,6 +116,10 @@ impl Suite {
             Self::Strings => "strings",
             Self::LeftRight => "leftright",
             Self::Ordered => "ordered",
+            Self::Snapshots => "snapshots",
+            Self::Persistent => "persistent",
+            Self::PersistentText => "persistent-text",
+            Self::Sequences => "sequences",
         }
     }
 
@@ -111,6 +143,10 @@ impl Suite {
             Self::Strings => "String → String".into(),
             Self::LeftRight => "u64 → u64, one writer".into(),
             Self::Ordered => "u64 → u64, ordered".into(),
+            Self::Snapshots => "u64 → u64, ordered, with snapshots".into(),
+            Self::Persistent => "u64 → u64, persistent".into(),
+            Self::PersistentText => "String → u64, persistent".into(),
+            Self::Sequences => "u64, persistent sequences".into(),
         }
     }
 
@@ -160,6 +196,24 @@ impl Suite {
                  guard. ascend: insert in order. Mixes as in the first suite; hot: gets and upserts \
                  of a sixteenth of the keys, which are neighbours; moving: the hot keys move."
             }
+            Self::Snapshots => {
+                "snapshot: a consistent view of all entries is taken and dropped; a map that has none copies \
+                 all entries. 90/10-reported: one thread's mix, while a second thread takes a snapshot each \
+                 millisecond and visits all its entries; RwLock is locked for that time, imbl is not. The skip list \
+                 has no consistent views."
+            }
+            Self::Persistent | Self::PersistentText => {
+                "One thread; maps are changed in place where nothing is shared. scan-100: nanoseconds of a scan. \
+                 drop, iterate: nanoseconds an entry. kept-100: present keys get other values, and after \
+                 each hundred a version is kept, a hundred of them at a time; BTreeMap copies all entries for \
+                 each, and has no figure where there are many. diff-100: nanoseconds a change, between \
+                 versions with a hundred changes; rpds has none."
+            }
+            Self::Sequences => {
+                "get-hit: by random index. kept-100: as for maps. insert-middle: an element is removed at a \
+                 random place and inserted at another. split-append: cut at a random place, and the parts \
+                 joined the other way round; for Vec, rotate_left."
+            }
         }
     }
 
@@ -195,6 +249,11 @@ impl Suite {
                 Moving(50),
                 Iterate,
             ],
+            Self::Snapshots => &[GetHit, Scan, Insert, Remove, Mix(90), Snapshot, Reported(90)],
+            Self::Persistent | Self::PersistentText => &VERSIONED,
+            Self::Sequences => {
+                &[GetHit, Iterate, Version(Push), Version(Kept(100)), Version(Edit), Version(Turn)]
+            }
         }
     }
 
@@ -206,7 +265,11 @@ impl Suite {
         const M16: usize = 1 << 24;
         match self {
             Self::Words => &[K1, K64, M1, M16],
-            Self::LeftRight => &[K1, K64, M1],
+            Self::LeftRight
+            | Self::Snapshots
+            | Self::Persistent
+            | Self::PersistentText
+            | Self::Sequences => &[K1, K64, M1],
             Self::Batches => &[K64, M1, M16],
             Self::Zipf | Self::Counters | Self::Iterate | Self::Values(_) | Self::Ordered => {
                 &[K64, M1]
@@ -225,19 +288,29 @@ impl Suite {
             workload,
             GetHit | GetMiss | Upsert | GetMany(16 | 64) | InsertMany(_) | RemoveMany(_)
         );
-        n < 1 << 24 || most
+        // A reporter is a thread.
+        (n < 1 << 24 || most) && (threads == 2 || !matches!(workload, Reported(_)))
     }
 
     /// Threads that it is for: waits for memory overlap in one thread.
     pub fn threads(self) -> &'static [usize] {
-        if self == Self::Batches { &[1] } else { &[1, 2] }
+        match self {
+            Self::Batches | Self::Persistent | Self::PersistentText | Self::Sequences => &[1],
+            _ => &[1, 2],
+        }
     }
 
     /// The most keys for which there is room.
     pub fn most(self) -> usize {
         match self {
             Self::Values(bytes) => (1 << 30) / bytes.max(32),
-            Self::Strings | Self::LeftRight | Self::Ordered => 1 << 22,
+            Self::Strings
+            | Self::LeftRight
+            | Self::Ordered
+            | Self::Snapshots
+            | Self::Persistent
+            | Self::PersistentText
+            | Self::Sequences => 1 << 22,
             _ => 1 << 30,
         }
     }

@@ -50,7 +50,7 @@ impl Course {
 
     /// As other suites have it, but that only look-ups and removals answer.
     fn scripted(row: &Row, thread: usize) -> Self {
-        let mixed = matches!(row.workload, Workload::Mix(_));
+        let mixed = matches!(row.workload, Workload::Mix(_) | Workload::Reported(_));
         let steps = script(row, thread).into_iter().map(|step| {
             let key = keys::key(step.index.into());
             let sum = match step.ask {
