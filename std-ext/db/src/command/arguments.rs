@@ -1,7 +1,6 @@
 //! Functions by which all commands read their arguments, and the errors that they reply.
 
-use crate::command::subcommands;
-use crate::command::table::{CommandSpec, takes};
+use crate::command::table::{CommandSpec, Kind};
 use std::borrow::Cow;
 
 /// The error that a command replies, with its code.
@@ -44,33 +43,11 @@ pub(super) fn resolve(
     spec: &'static CommandSpec,
     arguments: &[&[u8]],
 ) -> Result<&'static CommandSpec, CommandError> {
-    let (Some(part), true) = (arguments.get(1), subcommands::of(spec).next().is_some()) else {
+    let (Some(part), Kind::Container) = (arguments.get(1), spec.kind) else {
         return Ok(spec);
     };
-    let named = subcommands::find(spec.name.as_bytes(), part);
-    let named = named.ok_or_else(|| unknown_subcommand(spec.name, part))?;
+    let named = spec.part(part).ok_or_else(|| unknown_subcommand(spec.name, part))?;
     if named.takes(arguments.len()) { Ok(named) } else { Err(wrong_number(named.name)) }
-}
-
-/// Returns the subcommand that the second argument names, if it takes this number of arguments.
-pub(super) fn subcommand<T: Copy>(
-    container: &str,
-    parts: &[(&str, i8, T)],
-    arguments: &[&[u8]],
-) -> Result<T, CommandError> {
-    let named = parts.iter().find(|(name, ..)| is(arguments[1], name));
-    let Some(&(name, arity, part)) = named else {
-        return Err(unknown_subcommand(container, arguments[1]));
-    };
-    let spec = subcommands::find(container.as_bytes(), name.as_bytes());
-    debug_assert!(
-        spec.is_some_and(|spec| spec.arity == arity),
-        "COMMAND INFO disagrees about {container} {name}"
-    );
-    if !takes(arity, arguments.len()) {
-        return Err(wrong_number(&format!("{container}|{name}")));
-    }
-    Ok(part)
 }
 
 /// Returns whether an argument is this word, in any case.

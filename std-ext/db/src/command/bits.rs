@@ -3,6 +3,9 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::{ArgumentError, ReplyKind, error_text};
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, KeyUse, OW, RO, RW, UPDATE, VARIABLE, key};
+use crate::command::table::{CommandSpec, command};
 use crate::request::{
     BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, Overflow, Query,
     RequestError,
@@ -84,6 +87,63 @@ fn find_range(arguments: &[&[u8]]) -> Result<BitRange, ArgumentError> {
     let to = arguments.get(1).map_or(Ok(-1), |argument| place(argument))?;
     Ok(BitRange { from, to, unit })
 }
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    command("setbit", 4, "write denyoom", |e, a| e.setbit(a))
+        .keys(&[key(1, RW | ACCESS | UPDATE)])
+        .since("2.2.0", Group::Bitmap)
+        .syntax("key#0 offset/integer value/integer")
+        .summary("Sets or clears a bit of a value, and returns the old one."),
+    command("getbit", 3, "readonly fast", |e, a| e.getbit(a))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("2.2.0", Group::Bitmap)
+        .syntax("key#0 offset/integer")
+        .summary("Returns a bit of a value."),
+    command("bitcount", -2, "readonly", |e, a| {
+        e.bitcount(a);
+        Ok(())
+    })
+    .keys(&[key(1, RO | ACCESS)])
+    .since("2.6.0", Group::Bitmap)
+    .syntax("key#0 [index:(start/integer end/integer [index_unit:<BYTE|BIT>@7.0.0])]")
+    .summary("Counts the set bits in a value or a part of it.")
+    .takes_time("O(N), N is the number of bytes"),
+    command("bitpos", -3, "readonly", |e, a| e.bitpos(a))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("2.8.7", Group::Bitmap)
+        .syntax(
+            "key#0 bit/integer [index:(start/integer [end_index:(end/integer [index_unit:<BYTE|\
+            BIT>@7.0.0])])]",
+        )
+        .summary("Finds the first set or clear bit in a value or a part of it.")
+        .takes_time("O(N), N is the number of bytes"),
+    command("bitop", -4, "write denyoom", |e, a| e.bitop(a))
+        .keys(&[key(2, OW | UPDATE), key(3, RO | ACCESS).to(-1, 1)])
+        .since("2.6.0", Group::Bitmap)
+        .syntax("operation destkey#0 key#1...")
+        .summary("Performs a bitwise operation on several values, and stores the result.")
+        .takes_time("O(N), N is the number of bytes"),
+    command("bitfield", -2, "write denyoom", |e, a| e.bitfield(a, false))
+        .keys(&[key(1, RW | ACCESS | UPDATE | VARIABLE)
+            .notes("This command allows both access and modification of the key")])
+        .used_by(use_of_bitfield)
+        .since("3.2.0", Group::Bitmap)
+        .syntax(
+            "key#0 [operation:<GET encoding_offset:(encoding offset/integer)|write:([OVERFLOW \
+            wrap_sat_fail:<WRAP|SAT|FAIL>] write_operation:<SET \
+            encoding_offset_value:(encoding offset/integer value/integer)|INCRBY \
+            encoding_offset_increment:(encoding offset/integer increment/integer)>)>...]",
+        )
+        .summary("Reads and changes integers of any width in a value.")
+        .takes_time("O(N), N is the number of integers"),
+    command("bitfield_ro", -2, "readonly fast", |e, a| e.bitfield(a, true))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("6.0.0", Group::Bitmap)
+        .syntax("key#0 [GET encoding_offset:(encoding offset/integer)...+]")
+        .summary("Reads integers of any width in a value.")
+        .takes_time("O(N), N is the number of integers"),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// SETBIT.
@@ -186,6 +246,23 @@ impl<'a> Execution<'_, 'a> {
             self.batch.change_fields(arguments[1], &fields);
         }
         Ok(())
+    }
+}
+
+fn use_of_bitfield(arguments: &[&[u8]]) -> KeyUse {
+    KeyUse(if bitfield_reads_only(arguments) { RO | ACCESS } else { RW | ACCESS | UPDATE })
+}
+
+/// Returns whether a BITFIELD has no other operations than GET. One that is malformed counts as a change.
+fn bitfield_reads_only(arguments: &[&[u8]]) -> bool {
+    let mut rest = arguments.get(2..).unwrap_or_default();
+    loop {
+        rest = match rest {
+            [] => return true,
+            [option, _, _, rest @ ..] if is(option, "get") => rest,
+            [option, _, rest @ ..] if is(option, "overflow") => rest,
+            _ => return false,
+        };
     }
 }
 

@@ -4,10 +4,8 @@
 //! and nobody could reach SCRIPT KILL.
 
 use crate::command::arguments::{is, resolve};
-use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
-use crate::command::flags::Flag;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::{CommandSpec, Flag, Id};
 
 const BUSY: &str =
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
@@ -16,7 +14,7 @@ const BUSY: &str =
 fn is_allowed(called: &CommandSpec, arguments: &[&[u8]]) -> bool {
     let ends_at_once = |word: &&[u8]| is(word, "nosave") || is(word, "abort");
     match called.id {
-        Id::Shutdown => arguments[1..].iter().any(ends_at_once),
+        Id::SHUTDOWN => arguments[1..].iter().any(ends_at_once),
         _ => called.has_flag(Flag::AllowBusy),
     }
 }
@@ -37,7 +35,7 @@ impl Execution<'_, '_> {
         if unknown || resolve(spec, arguments).map_or(true, is_allowed) {
             return false;
         }
-        self.refuse(spec, number(spec.id, arguments), BUSY.into());
+        self.refuse(spec.with_part(arguments), BUSY.into());
         true
     }
 }

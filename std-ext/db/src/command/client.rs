@@ -4,12 +4,14 @@ use crate::cluster::view::MemberRole;
 use crate::command::COMPATIBLE;
 use crate::command::acl::user::DEFAULT;
 use crate::command::arguments::{
-    CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, subcommand, wrong_number, wrong_part,
+    CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, wrong_number, wrong_part,
 };
 use crate::command::client_line::{self, ClientType};
 use crate::command::connection::{Connection, ReplyMode};
 use crate::command::context::ClientInfo;
 use crate::command::execute::{Execution, NextStep};
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, alone, command, container};
 use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;
 use crate::state::number;
@@ -25,48 +27,6 @@ const NO_PASSWORD: CommandError = CommandError::Borrowed(
     "ERR AUTH <password> called without any password configured for the default user. Are you \
     sure your configuration is correct?",
 );
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Id,
-    GetName,
-    SetName,
-    List,
-    Info,
-    SetInfo,
-    Reply,
-    Switch,
-    GetRedir,
-    Kill,
-    Unblock,
-    Tracking,
-    Caching,
-    TrackingInfo,
-    Pause,
-    Unpause,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 18] = [
-    ("id", 2, Subcommand::Id),
-    ("getname", 2, Subcommand::GetName),
-    ("setname", 3, Subcommand::SetName),
-    ("list", -2, Subcommand::List),
-    ("info", 2, Subcommand::Info),
-    ("setinfo", 4, Subcommand::SetInfo),
-    ("reply", 3, Subcommand::Reply),
-    ("no-evict", 3, Subcommand::Switch),
-    ("no-touch", 3, Subcommand::Switch),
-    ("getredir", 2, Subcommand::GetRedir),
-    ("kill", -3, Subcommand::Kill),
-    ("unblock", -3, Subcommand::Unblock),
-    ("tracking", -3, Subcommand::Tracking),
-    ("caching", 3, Subcommand::Caching),
-    ("trackinginfo", 2, Subcommand::TrackingInfo),
-    ("pause", -3, Subcommand::Pause),
-    ("unpause", 2, Subcommand::Unpause),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 46] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -121,6 +81,148 @@ const HELP: [&str; 46] = [
 fn is_plain(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_graphic)
 }
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    alone("ping", -1, "fast", |e, a| e.ping(a))
+        .since("1.0.0", Group::Connection)
+        .syntax("[message]")
+        .summary("Returns PONG or the given message, to test the connection.")
+        .tips("request_policy:all_shards response_policy:all_succeeded")
+        .without_data()
+        .brief(),
+    alone("echo", 2, "loading stale fast", |e, a| e.answer(|out| out.bulk(a[1])))
+        .since("1.0.0", Group::Connection)
+        .syntax("message")
+        .summary("Returns the given message.")
+        .without_data()
+        .brief(),
+    alone("hello", -1, "noscript loading stale fast no_auth allow_busy", |e, a| e.hello(a))
+        .since("6.0.0", Group::Connection)
+        .syntax(
+            "[arguments:(protover/integer [AUTH username_password:(username password)] \
+            [SETNAME clientname])]",
+        )
+        .summary("Selects the version of RESP and returns information about the server.")
+        .without_data(),
+    alone("auth", -2, "noscript loading stale fast no_auth allow_busy", |e, a| e.auth(a))
+        .since("1.0.0", Group::Connection)
+        .syntax("[username@6.0.0] password")
+        .summary("Authenticates the connection.")
+        .without_data(),
+    alone("reset", 1, "noscript loading stale fast no_auth allow_busy", |e, _| {
+        e.reset();
+        Ok(())
+    })
+    .since("6.2.0", Group::Connection)
+    .summary("Resets the connection.")
+    .without_data(),
+    alone("quit", -1, "noscript loading stale fast no_auth allow_busy", |e, _| {
+        e.next = NextStep::Close;
+        e.answer(|out| out.ok())
+    })
+    .since("1.0.0", Group::Connection)
+    .summary("Closes the connection."),
+    container("client", -2, CLIENT)
+        .since("2.4.0", Group::Connection)
+        .summary("A container for client connection commands.")
+        .without_data(),
+];
+
+const CLIENT: &[CommandSpec] = &[
+    command("client|id", 2, "noscript loading stale", |e, _| e.client_id())
+        .since("5.0.0", Group::Connection)
+        .summary("Returns the id of the connection."),
+    command("client|getname", 2, "noscript loading stale", |e, _| e.client_name())
+        .since("2.6.9", Group::Connection)
+        .summary("Returns the name of the connection."),
+    command("client|setname", 3, "noscript loading stale", |e, a| {
+        e.connection.name = plain_name(a[2])?;
+        e.answer(|out| out.ok())
+    })
+    .since("2.6.9", Group::Connection)
+    .syntax("connection-name")
+    .summary("Names the connection."),
+    command("client|list", -2, "admin noscript loading stale", |e, a| e.list(a))
+        .since("2.4.0", Group::Connection)
+        .syntax(
+            "[TYPE normal_master_replica_pubsub:<NORMAL|MASTER|REPLICA|PUBSUB>@5.0.0] [ID \
+            id:(client-id/integer...)@6.2.0]",
+        )
+        .summary("Lists the connections.")
+        .takes_time("O(N), N is the number of connections")
+        .tips("nondeterministic_output"),
+    command("client|info", 2, "noscript loading stale", |e, a| e.client_info(a))
+        .since("6.2.0", Group::Connection)
+        .summary("Describes the connection.")
+        .tips("nondeterministic_output"),
+    command("client|reply", 3, "noscript loading stale", |e, a| e.set_reply_mode(a[2]))
+        .since("3.2.0", Group::Connection)
+        .syntax("on_off_skip:<ON|OFF|SKIP>")
+        .summary("Turns the replies to later commands on or off."),
+    command("client|setinfo", 4, "noscript loading stale", |e, a| e.set_info(a[2], a[3]))
+        .since("7.2.0", Group::Connection)
+        .syntax("attr:<LIB-NAME libname|LIB-VER libver>")
+        .summary("Sets the name or the version of the client library."),
+    command("client|no-evict", 3, "admin noscript loading stale", |e, a| e.switch(a[2]))
+        .since("7.0.0", Group::Connection)
+        .syntax("enabled:<ON|OFF>")
+        .summary("Exempts the connection from client eviction."),
+    command("client|no-touch", 3, "noscript loading stale", |e, a| e.switch(a[2]))
+        .since("7.2.0", Group::Connection)
+        .syntax("enabled:<ON|OFF>")
+        .summary("Reads keys without updating their last access time."),
+    command("client|getredir", 2, "noscript loading stale", |e, _| {
+        e.redirection();
+        Ok(())
+    })
+    .since("6.0.0", Group::Connection)
+    .summary("Returns the id of the connection that receives the invalidation messages."),
+    command("client|kill", -3, "admin noscript loading stale", |e, a| e.kill(&a[2..]))
+        .since("2.4.0", Group::Connection)
+        .syntax(
+            "filter:<ip:port!2.8.12|new-format:<[ID client-id/integer@2.8.12]|[TYPE \
+            normal_master_slave_pubsub:<NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|\
+            PUBSUB>@2.8.12]|[USER username]|[ADDR ip:port]|[LADDR ip:port@6.2.0]|[SKIPME \
+            yes/no]>...>",
+        )
+        .summary("Closes connections.")
+        .takes_time("O(N), N is the number of connections"),
+    command("client|unblock", -3, "admin noscript loading stale", |e, a| e.unblock(a))
+        .since("5.0.0", Group::Connection)
+        .syntax("client-id/integer [timeout_error:<TIMEOUT|ERROR>]")
+        .summary("Unblocks another connection."),
+    command("client|tracking", -3, "noscript loading stale", |e, a| e.tracking(&a[2..]))
+        .since("6.0.0", Group::Connection)
+        .syntax(
+            "status:<ON|OFF> [REDIRECT client-id/integer] [PREFIX prefix...+] [BCAST] \
+            [OPTIN] [OPTOUT] [NOLOOP]",
+        )
+        .summary("Turns invalidation messages for the keys that the client has read on or off."),
+    command("client|caching", 3, "noscript loading stale", |e, a| e.caching(a[2]))
+        .since("6.0.0", Group::Connection)
+        .syntax("mode:<YES|NO>")
+        .summary("Includes the keys of the next command in tracking, or leaves them out."),
+    command("client|trackinginfo", 2, "noscript loading stale", |e, _| {
+        e.tracking_info();
+        Ok(())
+    })
+    .since("6.2.0", Group::Connection)
+    .summary("Describes the tracking of the connection."),
+    command("client|pause", -3, "admin noscript loading stale", |e, a| e.pause(a))
+        .since("2.9.50", Group::Connection)
+        .syntax("timeout/integer [mode:<WRITE|ALL>@6.2.0]")
+        .summary("Suspends the commands of all clients for some milliseconds."),
+    command("client|unpause", 2, "admin noscript loading stale", |e, _| {
+        e.unpause();
+        Ok(())
+    })
+    .since("6.2.0", Group::Connection)
+    .summary("Ends CLIENT PAUSE."),
+    command("client|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("5.0.0", Group::Connection)
+        .summary("Lists the subcommands."),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// PING.
@@ -243,52 +345,38 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// CLIENT.
-    pub(super) fn client(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        // Subcommands with fewer arguments have none.
-        let argument = arguments.get(2).copied().unwrap_or_default();
-        match subcommand("client", &SUBCOMMANDS, arguments)? {
-            Subcommand::Id => {
-                let id = self.connection.id.cast_signed();
-                self.reply(|out| out.integer(id));
+    /// CLIENT ID.
+    fn client_id(&mut self) -> Result<(), CommandError> {
+        let id = self.connection.id.cast_signed();
+        self.answer(|out| out.integer(id))
+    }
+
+    /// CLIENT GETNAME.
+    fn client_name(&mut self) -> Result<(), CommandError> {
+        match self.connection.name.take() {
+            None => self.reply(|out| out.null()),
+            Some(name) => {
+                self.reply(|out| out.bulk(&name));
+                self.connection.name = Some(name);
             }
-            Subcommand::GetName => match self.connection.name.take() {
-                None => self.reply(|out| out.null()),
-                Some(name) => {
-                    self.reply(|out| out.bulk(&name));
-                    self.connection.name = Some(name);
-                }
-            },
-            Subcommand::SetName => {
-                self.connection.name = plain_name(argument)?;
-                self.reply(|out| out.ok());
-            }
-            Subcommand::SetInfo => self.set_info(argument, arguments[3])?,
-            Subcommand::List => self.list(arguments)?,
-            Subcommand::Info => {
-                let mut line = Vec::new();
-                client_line::write(&self.own_info(arguments), &mut line);
-                line.push(b'\n');
-                self.reply(|out| out.verbatim(*b"txt", &line));
-            }
-            Subcommand::Reply => self.set_reply_mode(argument)?,
-            Subcommand::Switch => {
-                if !is(argument, "on") && !is(argument, "off") {
-                    return Err(SYNTAX);
-                }
-                self.reply(|out| out.ok());
-            }
-            Subcommand::GetRedir => self.redirection(),
-            Subcommand::Tracking => self.tracking(&arguments[2..])?,
-            Subcommand::Caching => self.caching(argument)?,
-            Subcommand::Kill => self.kill(&arguments[2..])?,
-            Subcommand::Unblock => self.unblock(arguments)?,
-            Subcommand::TrackingInfo => self.tracking_info(),
-            Subcommand::Pause => self.pause(arguments)?,
-            Subcommand::Unpause => self.unpause(),
-            Subcommand::Help => self.help(&HELP),
         }
         Ok(())
+    }
+
+    /// CLIENT INFO.
+    fn client_info(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let mut line = Vec::new();
+        client_line::write(&self.own_info(arguments), &mut line);
+        line.push(b'\n');
+        self.answer(|out| out.verbatim(*b"txt", &line))
+    }
+
+    /// CLIENT NO-EVICT and CLIENT NO-TOUCH, which change nothing here.
+    fn switch(&mut self, argument: &[u8]) -> Result<(), CommandError> {
+        if is(argument, "on") || is(argument, "off") {
+            return self.answer(|out| out.ok());
+        }
+        Err(SYNTAX)
     }
 
     /// CLIENT SETINFO.

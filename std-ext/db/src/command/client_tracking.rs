@@ -1,7 +1,6 @@
 //! The state of a client that tracks keys ([`ClientTracking`]), and the choice of the keys that are remembered for it.
 
-use crate::command::flags::Flag;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::{CommandSpec, Flag, Id};
 use crate::resp::Protocol;
 use crate::tracking::{self, Tracker, Tracking};
 use std::collections::BTreeSet;
@@ -102,8 +101,8 @@ impl ClientTracking {
         tracking::end_own_reads();
         self.named = self.next_named;
         // CLIENT CACHING counts for the commands of a whole transaction.
-        let ends = !queued || matches!(id, Some(Id::Exec | Id::Discard));
-        if ends && !matches!(id, Some(Id::Client | Id::Multi)) {
+        let ends = !queued || matches!(id, Some(Id::EXEC | Id::DISCARD));
+        if ends && !matches!(id, Some(Id::CLIENT | Id::MULTI)) {
             self.next_named = false;
         }
     }
@@ -159,8 +158,5 @@ impl ClientTracking {
 /// Returns whether the keys of a command are remembered for a client that tracks them: those of reads. A script
 /// remembers its keys when it calls one of these commands.
 pub(super) fn is_tracked(spec: &CommandSpec) -> bool {
-    spec.has_flag(Flag::ReadOnly)
-        && spec.keys.0 != 0
-        && !spec.counts_keys()
-        && !spec.has_flag(Flag::PubSub)
+    spec.has_flag(Flag::ReadOnly) && spec.has_keys() && !spec.is_eval()
 }

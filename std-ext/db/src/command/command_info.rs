@@ -1,37 +1,13 @@
 //! COMMAND: information about the commands.
 
-use crate::command::acl::key_use::{has_keys, keys};
-use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
-use crate::command::docs::{DOCS, Docs, complexity};
+use crate::command::arguments::{CommandError, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::key_specs::{write_key_specs, write_tips};
-use crate::command::subcommand_docs::SUBCOMMAND_DOCS;
-use crate::command::subcommands;
 use crate::command::syntax::write_arguments;
-use crate::command::table::{self, COMMANDS, CommandSpec, Id, NONE};
+use crate::command::table::groups::Group;
+use crate::command::table::{self, CommandSpec, command, container};
 use crate::glob::Glob;
 use crate::resp::write::RespWriter;
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Count,
-    List,
-    Info,
-    Docs,
-    GetKeys,
-    GetKeysAndFlags,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 7] = [
-    ("count", 2, Subcommand::Count),
-    ("list", -2, Subcommand::List),
-    ("info", -2, Subcommand::Info),
-    ("docs", -2, Subcommand::Docs),
-    ("getkeys", -4, Subcommand::GetKeys),
-    ("getkeysandflags", -4, Subcommand::GetKeysAndFlags),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 19] = [
     "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -58,32 +34,80 @@ const HELP: [&str; 19] = [
 /// No command or subcommand has a longer name.
 const LONGEST_NAME: usize = 64;
 
-impl<'a> Execution<'_, 'a> {
-    /// COMMAND.
-    pub(super) fn command(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        if arguments.len() == 1 {
-            self.infos(&[]);
-            return Ok(());
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("command", -1, COMMAND)
+    .flags("loading stale")
+    .since("2.8.13", Group::Server)
+    .summary("Returns information about all commands.")
+    .also_in("connection")
+    .takes_time("O(N), N is the length of the reply")
+    .tips("nondeterministic_output_order")
+    .without_data()
+    .otherwise(|e, a| {
+        if a.len() == 1 {
+            e.infos(&[]);
+            Ok(())
+        } else {
+            Err(e.unknown_part(a))
         }
-        match subcommand("command", &SUBCOMMANDS, arguments)? {
-            Subcommand::Count => self.reply(|out| out.integer(COMMANDS.len().cast_signed() as i64)),
-            Subcommand::List => self.names(&arguments[2..])?,
-            Subcommand::Info => self.infos(&arguments[2..]),
-            Subcommand::Docs => self.docs(&arguments[2..]),
-            Subcommand::GetKeys => self.getkeys(&arguments[2..], false)?,
-            Subcommand::GetKeysAndFlags => self.getkeys(&arguments[2..], true)?,
-            Subcommand::Help => self.help(&HELP),
-        }
-        Ok(())
-    }
+    })];
 
+const COMMAND: &[CommandSpec] = &[
+    command("command|count", 2, "loading stale", |e, _| {
+        e.answer(|out| out.integer(table::COMMANDS.len().cast_signed() as i64))
+    })
+    .since("2.8.13", Group::Server)
+    .summary("Counts the commands.")
+    .also_in("connection"),
+    command("command|list", -2, "loading stale", |e, a| e.names(&a[2..]))
+        .since("7.0.0", Group::Server)
+        .syntax("[FILTERBY filterby:<MODULE module-name|ACLCAT category|PATTERN pattern/pattern>]")
+        .summary("Lists the names of commands.")
+        .also_in("connection")
+        .takes_time("O(N), N is the length of the reply")
+        .tips("nondeterministic_output_order"),
+    command("command|info", -2, "loading stale", |e, a| {
+        e.infos(&a[2..]);
+        Ok(())
+    })
+    .since("2.8.13", Group::Server)
+    .syntax("[command-name...]")
+    .summary("Describes commands for clients: arity, flags, keys.")
+    .also_in("connection")
+    .takes_time("O(N), N is the length of the reply")
+    .tips("nondeterministic_output_order"),
+    command("command|docs", -2, "loading stale", |e, a| {
+        e.command_docs(&a[2..]);
+        Ok(())
+    })
+    .since("7.0.0", Group::Server)
+    .syntax("[command-name...]")
+    .summary("Describes commands for people.")
+    .also_in("connection")
+    .takes_time("O(N), N is the length of the reply")
+    .tips("nondeterministic_output_order"),
+    command("command|getkeys", -4, "loading stale", |e, a| e.getkeys(&a[2..], false))
+        .since("2.8.13", Group::Server)
+        .summary("Returns the keys of a command.")
+        .also_in("connection"),
+    command("command|getkeysandflags", -4, "loading stale", |e, a| e.getkeys(&a[2..], true))
+        .since("7.0.0", Group::Server)
+        .summary("Returns the keys of a command, and its use of them.")
+        .also_in("connection"),
+    command("command|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("5.0.0", Group::Server)
+        .summary("Lists the subcommands.")
+        .also_in("connection"),
+];
+
+impl<'a> Execution<'_, 'a> {
     /// COMMAND INFO; without names, for all commands.
     fn infos(&mut self, names: &[&[u8]]) {
         let most = self.max_out;
         self.reply(|out| {
             if names.is_empty() {
-                out.array(COMMANDS.len());
-                for spec in &COMMANDS {
+                out.array(table::COMMANDS.len());
+                for spec in table::COMMANDS {
                     write_spec(spec, out);
                 }
                 return;
@@ -94,7 +118,7 @@ impl<'a> Execution<'_, 'a> {
                 if out.len() > most {
                     break;
                 }
-                match subcommands::find_spec(name) {
+                match table::find_spec(name) {
                     Some(spec) => write_spec(spec, out),
                     None => out.null(),
                 }
@@ -110,7 +134,7 @@ impl<'a> Execution<'_, 'a> {
                 // There are no modules.
                 how if is(how, "module") => &|_| false,
                 how if is(how, "aclcat") => {
-                    &|spec| spec.categories.split(' ').any(|category| is(what, category))
+                    &|spec| spec.categories.names().any(|category| is(what, category))
                 }
                 how if is(how, "pattern") => {
                     pattern = Glob::folded(what, LONGEST_NAME);
@@ -120,8 +144,9 @@ impl<'a> Execution<'_, 'a> {
             },
             _ => return Err(SYNTAX),
         };
-        let all =
-            || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(subcommands::of(spec)));
+        let all = || {
+            table::COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.parts().iter()))
+        };
         let wanted = || all().filter(|spec| is_wanted(spec));
         self.reply(|out| {
             out.array(wanted().count());
@@ -131,10 +156,10 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// COMMAND DOCS; without names, for all commands. Unknown names are left out, as in Redis.
-    fn docs(&mut self, names: &[&[u8]]) {
+    fn command_docs(&mut self, names: &[&[u8]]) {
         let found: Vec<&CommandSpec> = match names {
-            [] => COMMANDS.iter().collect(),
-            names => names.iter().filter_map(|name| subcommands::find_spec(name)).collect(),
+            [] => table::COMMANDS.iter().collect(),
+            names => names.iter().filter_map(|name| table::find_spec(name)).collect(),
         };
         let most = self.max_out;
         self.reply(|out| {
@@ -153,19 +178,19 @@ impl<'a> Execution<'_, 'a> {
     fn getkeys(&mut self, command: &[&'a [u8]], with_flags: bool) -> Result<(), CommandError> {
         let mut spec = table::find(command[0]);
         // If the command has subcommands, the second argument names one.
-        if spec.is_some_and(|spec| subcommands::of(spec).next().is_some()) {
-            spec = subcommands::find(command[0], command[1]);
+        if spec.is_some_and(|spec| !spec.parts().is_empty()) {
+            spec = table::find_part(command[0], command[1]);
         }
         let spec = spec.ok_or("ERR Invalid command specified")?;
-        if !has_keys(spec) {
+        if !spec.has_keys() {
             return Err("ERR The command has no key arguments".into());
         }
         if !spec.takes(command.len()) {
             return Err("ERR Invalid number of arguments specified for command".into());
         }
-        let keys = keys(spec, command);
+        let keys = spec.key_uses(command);
         // As `CMD_NO_MANDATORY_KEYS`: a number of keys may be 0.
-        if !spec.counts_keys() && keys.clone().next().is_none() {
+        if !spec.is_eval() && keys.clone().next().is_none() {
             return Err("ERR Invalid arguments specified for command".into());
         }
         self.reply(|out| {
@@ -193,41 +218,27 @@ fn write_spec(spec: &CommandSpec, out: &mut RespWriter<'_>) {
     let words = |text: &'static str| text.split(' ').filter(|word| !word.is_empty());
     out.set(words(spec.flags).count());
     words(spec.flags).for_each(|flag| out.simple(flag));
-    // Redis shows no places if an argument tells the number of keys.
-    let places = if spec.id == Id::MSetEx { NONE } else { spec.keys };
-    for place in <[i8; 3]>::from(places) {
+    for place in <[i8; 3]>::from(spec.keys) {
         out.integer(place.into());
     }
-    out.set(words(spec.categories).count());
-    words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
+    out.set(spec.categories.names().count());
+    spec.categories.names().for_each(|category| out.simple(&format!("@{category}")));
     write_tips(spec, out);
     write_key_specs(spec, out);
-    let is_subcommand = spec.name.contains('|');
-    let parts = || subcommands::of(spec).filter(|_| !is_subcommand);
-    out.array(parts().count());
-    parts().for_each(|part| write_spec(part, out));
-}
-
-/// Returns the documentation of a command or a subcommand.
-fn find_docs(name: &str) -> Option<&'static Docs> {
-    DOCS.iter().chain(&SUBCOMMAND_DOCS).find(|docs| docs.name == name)
+    out.array(spec.parts().len());
+    spec.parts().iter().for_each(|part| write_spec(part, out));
 }
 
 /// Writes what COMMAND DOCS replies for a command or a subcommand: its name, and a map.
 fn write_docs(spec: &CommandSpec, out: &mut RespWriter<'_>) {
-    let command = spec.name.split_once('|').map(|(command, _)| command);
-    // Tests compare the tables.
-    let Some(docs) = find_docs(spec.name) else { return };
-    let group = command.and_then(find_docs).unwrap_or(docs).group;
-    let parts = || subcommands::of(spec).filter(|_| command.is_none());
-    let has_parts = parts().next().is_some();
+    let (docs, parts) = (&spec.docs, spec.parts());
     out.bulk(spec.name.as_bytes());
-    out.map(4 + usize::from(!docs.syntax.is_empty()) + usize::from(has_parts));
+    out.map(4 + usize::from(!docs.syntax.is_empty()) + usize::from(!parts.is_empty()));
     let texts = [
         ("summary", docs.summary),
         ("since", docs.since),
-        ("group", group),
-        ("complexity", complexity(spec.name, has_parts)),
+        ("group", docs.group.name()),
+        ("complexity", docs.complexity),
     ];
     for (name, text) in texts {
         out.bulk(name.as_bytes());
@@ -237,9 +248,11 @@ fn write_docs(spec: &CommandSpec, out: &mut RespWriter<'_>) {
         out.bulk(b"arguments");
         write_arguments(docs.syntax, out);
     }
-    if has_parts {
+    if !parts.is_empty() {
         out.bulk(b"subcommands");
-        out.map(parts().count());
-        parts().for_each(|part| write_docs(part, out));
+        out.map(parts.len());
+        for part in parts {
+            write_docs(part, out);
+        }
     }
 }

@@ -3,9 +3,9 @@
 use crate::command::context::ServerStats;
 #[cfg(feature = "metrics")]
 use crate::command::diagnostics::Diagnostics;
-use crate::command::diagnostics::counters;
 use crate::command::execute::Execution;
 use crate::command::info_lines::Lines;
+use crate::command::table::by_number;
 use crate::db::Stats;
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ pub(crate) fn command_times(
     bounds: &[u64],
 ) -> impl Iterator<Item = CommandTimes> {
     diagnostics.totals().into_iter().enumerate().map(|(number, of)| CommandTimes {
-        name: counters::spec(number).name,
+        name: by_number(number).name,
         calls: of.calls,
         errors: of.failed + of.rejected,
         nanoseconds: of.nanoseconds,
@@ -54,7 +54,7 @@ pub(super) fn command_stats(
         #[allow(clippy::cast_precision_loss)]
         let each = of.nanoseconds as f64 / 1000.0 / of.calls.max(1) as f64;
         out.line(
-            &format!("cmdstat_{}", counters::spec(number).name),
+            &format!("cmdstat_{}", by_number(number).name),
             format_args!(
                 "calls={},usec={microseconds},usec_per_call={each:.2},rejected_calls={},failed_calls={}",
                 of.calls, of.rejected, of.failed
@@ -93,6 +93,6 @@ pub(super) fn latency_stats(
             // Writing to memory does not fail.
             let _ = write!(line, "{separator}p{percent}={microseconds:.3}");
         }
-        out.line(&format!("latency_percentiles_usec_{}", counters::spec(number).name), line);
+        out.line(&format!("latency_percentiles_usec_{}", by_number(number).name), line);
     }
 }

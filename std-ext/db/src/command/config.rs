@@ -2,11 +2,13 @@
 //!
 //! The database's own settings are handled here, the others by the server.
 
-use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
+use crate::command::arguments::{CommandError, SYNTAX, shown};
 use crate::command::context::SettingError;
 use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
 use crate::command::redact;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, command, container};
 use crate::config::table::{self, KEY_EVENTS};
 use crate::event_flags::EventFlags;
 use crate::glob::Glob;
@@ -14,23 +16,6 @@ use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;
 use std::ops::RangeInclusive;
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Get,
-    Set,
-    ResetStat,
-    Rewrite,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 5] = [
-    ("get", -3, Subcommand::Get),
-    ("set", -4, Subcommand::Set),
-    ("resetstat", 2, Subcommand::ResetStat),
-    ("rewrite", 2, Subcommand::Rewrite),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 9] = [
     "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -108,22 +93,44 @@ fn memory(text: &[u8]) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(number::unit(unit)?)
 }
 
-impl<'a> Execution<'_, 'a> {
-    /// CONFIG.
-    pub(super) fn config(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        match subcommand("config", &SUBCOMMANDS, arguments)? {
-            Subcommand::Get => self.settings(&arguments[2..]),
-            Subcommand::Set => self.change_settings(&arguments[2..])?,
-            Subcommand::ResetStat => {
-                self.execute_batch();
-                self.server.reset_counters();
-                self.meter.diagnostics.reset(KeyspaceCounts::of(&self.db.stats()));
-                self.reply(|out| out.ok());
-            }
-            Subcommand::Rewrite => self.rewrite()?,
-            Subcommand::Help => self.help(&HELP),
-        }
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("config", -2, CONFIG)
+    .since("2.0.0", Group::Server)
+    .summary("A container for server configuration commands.")
+    .without_data()];
+
+const CONFIG: &[CommandSpec] = &[
+    command("config|get", -3, "admin noscript loading stale", |e, a| {
+        e.settings(&a[2..]);
         Ok(())
+    })
+    .since("2.0.0", Group::Server)
+    .syntax("parameter:(parameter)...")
+    .summary("Returns the settings that match patterns.")
+    .takes_time("O(N), N is the length of the reply"),
+    command("config|set", -4, "admin noscript loading stale", |e, a| e.change_settings(&a[2..]))
+        .since("2.0.0", Group::Server)
+        .syntax("parameter_value:(parameter value)...")
+        .summary("Changes settings, all or none.")
+        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+    command("config|resetstat", 2, "admin noscript loading stale", |e, _| e.reset_statistics())
+        .since("2.0.0", Group::Server)
+        .summary("Sets the statistics of INFO to zero."),
+    command("config|rewrite", 2, "admin noscript loading stale", |e, _| e.rewrite())
+        .since("2.8.0", Group::Server)
+        .summary("Writes the changed settings to the configuration file."),
+    command("config|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("5.0.0", Group::Server)
+        .summary("Lists the subcommands."),
+];
+
+impl Execution<'_, '_> {
+    /// CONFIG RESETSTAT.
+    fn reset_statistics(&mut self) -> Result<(), CommandError> {
+        self.execute_batch();
+        self.server.reset_counters();
+        self.meter.diagnostics.reset(KeyspaceCounts::of(&self.db.stats()));
+        self.answer(|out| out.ok())
     }
 
     /// Calls `each_setting` with each setting of the database itself.

@@ -3,6 +3,9 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::{ReplyKind, error_text};
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, OW, RO, RW, UPDATE, key};
+use crate::command::table::{CommandSpec, alone, command};
 use crate::request::{MultiKeyOp, RequestError};
 use crate::state::number;
 
@@ -15,6 +18,33 @@ fn small_integer(text: &[u8]) -> Result<i32, CommandError> {
     let number = number::integer(text).ok_or(NOT_AN_INTEGER)?;
     i32::try_from(number).map_err(|_| OUT_OF_RANGE.into())
 }
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    command("copy", -3, "write denyoom", |e, a| e.copy(a))
+        .keys(&[key(1, RO | ACCESS), key(2, OW | UPDATE)])
+        .since("6.2.0", Group::Generic)
+        .syntax("source#0 destination#1 [DB destination-db/integer] [REPLACE]")
+        .summary("Copies the value of a key to another key.")
+        .takes_time("O(N), N is the number of bytes"),
+    command("move", 3, "write fast", |e, a| e.move_key(a))
+        .keys(&[key(1, RW | ACCESS | UPDATE)])
+        .since("1.0.0", Group::Generic)
+        .syntax("key#0 db/integer")
+        .summary("Moves a key to another database.")
+        .takes_time("O(N), N is the number of bytes"),
+    alone("select", 2, "loading stale fast", |e, a| e.select(a[1]))
+        .since("1.0.0", Group::Connection)
+        .syntax("index/integer")
+        .summary("Selects the database of the following commands.")
+        .without_data()
+        .brief(),
+    alone("swapdb", 3, "write fast", |e, a| e.swapdb(a))
+        .since("4.0.0", Group::Server)
+        .syntax("index1/integer index2/integer")
+        .summary("Swaps two databases.")
+        .also_in("keyspace dangerous"),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// Returns the database of a number.

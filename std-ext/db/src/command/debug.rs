@@ -4,6 +4,8 @@
 use crate::command::arguments::{CommandError, is, wrong_part};
 use crate::command::diagnostics::DebugAccess;
 use crate::command::execute::Execution;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, alone};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 use std::time::Duration;
@@ -28,6 +30,12 @@ const HELP: [&str; 14] = [
 const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
     can run it from a local connection, otherwise you need to set this option in the configuration file, and then \
     restart the server.";
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] =
+    &[alone("debug", -2, "admin noscript loading stale", |e, a| e.debug(a))
+        .since("1.0.0", Group::Server)
+        .summary("A container for debugging commands.")];
 
 impl<'a> Execution<'_, 'a> {
     /// DEBUG.
@@ -62,7 +70,7 @@ impl<'a> Execution<'_, 'a> {
             [name, _] if is(name, "set-active-expire") || is(name, "pause-cron") => {
                 self.reply(|out| out.ok());
             }
-            [name] if is(name, "help") => self.help(&HELP),
+            [name] if is(name, "help") => return self.help(&HELP),
             [name, ..] => return Err(wrong_part("DEBUG", name)),
             [] => {}
         }

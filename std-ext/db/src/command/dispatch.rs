@@ -1,46 +1,12 @@
-//! From a parsed request to the method that executes it.
+//! From a parsed request to the function of its command.
 
-use crate::command::arguments::{CommandError, is, shown};
-use crate::command::diagnostics::counters::{number, spec};
+use crate::command::arguments::{CommandError, is, shown, unknown_subcommand, wrong_number};
 use crate::command::execute::{Execution, NextStep};
-use crate::command::expiration::{TimeBase, Unit};
 use crate::command::reply::ReplyKind;
-use crate::command::table::{self, CommandSpec, Id};
-use crate::pubsub::ChannelKind;
-use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
-
-/// Returns whether the replies of a command show no data. A primary that cannot prove that it still is one, because
-/// etcd is away, answers these commands all the same, so that an operator can look at it.
-///
-/// `INFO`, `ROLE` and `CLUSTER` show this node's view of its group, as followers do.
-fn is_dataless(id: Id, arguments: &[&[u8]]) -> bool {
-    if id == Id::Cluster {
-        return !["countkeysinslot", "getkeysinslot"].iter().any(|name| is(arguments[1], name));
-    }
-    matches!(
-        id,
-        Id::Acl
-            | Id::Asking
-            | Id::Auth
-            | Id::Client
-            | Id::Command
-            | Id::Config
-            | Id::Echo
-            | Id::Hello
-            | Id::Info
-            | Id::Latency
-            | Id::Multi
-            | Id::Ping
-            | Id::ReadOnly
-            | Id::ReadWrite
-            | Id::Reset
-            | Id::Role
-            | Id::Select
-            | Id::Shutdown
-            | Id::SlowLog
-            | Id::Time
-    )
-}
+use crate::command::strings::plain_set;
+use crate::command::table::{self, CommandSpec, Id, Kind};
+use crate::request::{Change, Query};
+use crate::resp::write::RespWriter;
 
 impl<'a> Execution<'_, 'a> {
     /// Executes a command, or adds it to the batch. The first argument is its name.
@@ -61,214 +27,73 @@ impl<'a> Execution<'_, 'a> {
         if let Some(group) = self.group()
             && let Err(error) = self.route(group, spec, arguments)
         {
-            self.meter.reject(spec.id as usize);
+            self.meter.reject(spec.id.number().into());
             return self.error(error.as_ref());
         }
-        if let Err(error) = self.dispatch(spec.id, arguments) {
-            self.fail(spec.id, arguments, error.as_ref());
+        if let Err(error) = self.dispatch(spec, arguments) {
+            self.fail(spec, arguments, error.as_ref());
         }
     }
 
     /// Dispatches a command of a transaction. Not inlined, so that the code of `execute` stays the same.
     #[inline(never)]
-    pub(super) fn dispatch_queued(&mut self, spec: &CommandSpec, arguments: &[&'a [u8]]) {
+    pub(super) fn dispatch_queued(&mut self, spec: &'static CommandSpec, arguments: &[&'a [u8]]) {
         self.connection.command = spec.name;
-        if let Err(error) = self.dispatch(spec.id, arguments) {
-            self.fail(spec.id, arguments, error.as_ref());
+        if let Err(error) = self.dispatch(spec, arguments) {
+            self.fail(spec, arguments, error.as_ref());
         }
     }
 
     /// Inlined into its callers, which the compiler does not do by itself. It saves 26 instructions a command.
     #[inline(always)]
-    fn dispatch(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let batch = &mut self.batch;
-        batch.command = id as u16;
-        // Commands without a key have no such argument.
-        let key = arguments.get(1).copied().unwrap_or_default();
-        match id {
-            Id::Get => batch.read(key, Query::Pieces, ReplyKind::Value),
-            Id::Set if arguments.len() == 3 => {
-                batch.change(key, plain_set(arguments[2], false), ReplyKind::Done);
+    fn dispatch(
+        &mut self,
+        spec: &'static CommandSpec,
+        arguments: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
+        let number = spec.id.number();
+        self.batch.command = number;
+        match spec.id {
+            // The most frequent ones without a call.
+            Id::GET => self.batch.read(arguments[1], Query::Pieces, ReplyKind::Value),
+            Id::SET if arguments.len() == 3 => {
+                self.batch.change(arguments[1], plain_set(arguments[2], false), ReplyKind::Done);
             }
-            Id::Set => self.set(arguments)?,
-            Id::GetSet => batch.change(key, plain_set(arguments[2], true), ReplyKind::Value),
-            Id::GetDel => batch.change(key, Change::GetDelete, ReplyKind::Value),
-            Id::GetEx => self.get_ex(arguments)?,
-            Id::SetEx => self.set_ex(arguments, Unit::Seconds, "setex")?,
-            Id::PSetEx => self.set_ex(arguments, Unit::Milliseconds, "psetex")?,
-            Id::SetNx => {
-                let (value, condition) = (arguments[2], SetCondition::IfAbsent);
-                let set = Change::Set { value, condition, expiry: Expiry::Never, get: false };
-                batch.change(key, set, ReplyKind::DoneAsInteger);
-            }
-            // One key is a change like any other, queued for its shard. UNLINK is no different: values are freed later
-            // in any case.
-            Id::Del | Id::Unlink if arguments.len() == 2 => {
-                batch.change(key, Change::Delete, ReplyKind::Integer);
-            }
-            Id::DelIfEq => {
-                let change = Change::DeleteIf(SetCondition::IfEqual(arguments[2]));
-                batch.change(key, change, ReplyKind::Integer);
-            }
-            Id::DelEx => self.del_ex(arguments)?,
-            Id::Digest => batch.long_read(key, Query::Digest, ReplyKind::Value),
-            Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
-            Id::Exists | Id::Touch => {
-                let query = if id == Id::Touch { Query::Touch } else { Query::Exists };
-                batch.multi_read(&arguments[1..], query, ReplyKind::Sum);
-            }
-            Id::MGet => batch.multi_read(&arguments[1..], Query::Pieces, ReplyKind::Values),
-            Id::MSet => self.mset(arguments, "mset")?,
-            Id::MSetNx => self.mset(arguments, "msetnx")?,
-            Id::MSetEx => self.mset_ex(arguments)?,
-            Id::Incr => batch.change(key, Change::Increment(1), ReplyKind::Integer),
-            Id::Decr => batch.change(key, Change::Increment(-1), ReplyKind::Integer),
-            Id::IncrBy => self.incrby(arguments, false)?,
-            Id::DecrBy => self.incrby(arguments, true)?,
-            Id::IncrByFloat => self.incrbyfloat(arguments)?,
-            Id::Append => batch.change(key, Change::Append(arguments[2]), ReplyKind::Integer),
-            Id::StrLen => batch.read(key, Query::Length, ReplyKind::Integer),
-            Id::GetRange | Id::Substr => self.getrange(arguments)?,
-            Id::SetRange => self.setrange(arguments)?,
-            Id::Expire => self.expire(arguments, (TimeBase::Relative, Unit::Seconds), "expire")?,
-            Id::PExpire => {
-                self.expire(arguments, (TimeBase::Relative, Unit::Milliseconds), "pexpire")?;
-            }
-            Id::ExpireAt => {
-                self.expire(arguments, (TimeBase::Absolute, Unit::Seconds), "expireat")?;
-            }
-            Id::PExpireAt => {
-                self.expire(arguments, (TimeBase::Absolute, Unit::Milliseconds), "pexpireat")?;
-            }
-            Id::Ttl => batch.read(key, Query::Expiry, ttl(true, false)),
-            Id::PTtl => batch.read(key, Query::Expiry, ttl(false, false)),
-            Id::ExpireTime => batch.read(key, Query::Expiry, ttl(true, true)),
-            Id::PExpireTime => batch.read(key, Query::Expiry, ttl(false, true)),
-            Id::Persist => self.persist(key),
-            Id::Type => batch.read(key, Query::Exists, ReplyKind::Type),
-            Id::Dump => batch.read(key, Query::Pieces, ReplyKind::Dump),
-            Id::Restore => self.restore(arguments)?,
-            Id::Rename | Id::RenameNx => {
-                let absent = id == Id::RenameNx;
-                let kind = if absent { ReplyKind::Integer } else { ReplyKind::Done };
-                batch.multi_key(
-                    MultiKeyOp::Rename { from: key, to: arguments[2], if_absent: absent },
-                    kind,
-                );
-            }
-            Id::Move => self.move_key(arguments)?,
-            Id::Copy => self.copy(arguments)?,
-            Id::FlushDb => self.flush(arguments, MultiKeyOp::Clear)?,
-            Id::FlushAll => self.flush(arguments, MultiKeyOp::ClearAll)?,
-            Id::Lcs => self.lcs(arguments)?,
-            Id::Sort | Id::SortRo => self.sort(arguments, id == Id::SortRo)?,
-            Id::PfAdd => batch.add_elements(key, &arguments[2..]),
-            // A single value may have its cardinality stored (`pfcountCommand`, case 2); a union is always computed.
-            Id::PfCount if arguments.len() == 2 => {
-                batch.read(key, Query::Cardinality, ReplyKind::Integer);
-            }
-            Id::PfCount => batch.count_union(&arguments[1..]),
-            Id::PfMerge => batch.merge_elements(key, &arguments[2..]),
-            Id::SetBit => self.setbit(arguments)?,
-            Id::GetBit => self.getbit(arguments)?,
-            Id::BitCount => self.bitcount(arguments),
-            Id::BitPos => self.bitpos(arguments)?,
-            Id::BitOp => self.bitop(arguments)?,
-            Id::BitField | Id::BitFieldRo => self.bitfield(arguments, id == Id::BitFieldRo)?,
-            _ => return self.dispatch_measured(id, arguments),
+            _ if spec.kind == Kind::Batched => (spec.run)(self, arguments)?,
+            _ => return self.dispatch_alone(spec, arguments),
         }
-        self.meter.count(id as usize);
+        self.meter.count(number.into());
         Ok(())
     }
 
-    /// Dispatches a command that has a subcommand, or is about no certain keys, and counts it. Not inlined, because
+    /// Dispatches a command that is not a part of the batch, or has subcommands, and counts it. Not inlined, because
     /// `dispatch` is.
     #[inline(never)]
-    fn dispatch_measured(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let number = number(id, arguments);
-        self.batch.command = number as u16;
-        self.connection.command = spec(number).name;
-        self.dataless += usize::from(is_dataless(id, arguments));
-        match id {
-            Id::Object => self.object(arguments)?,
-            Id::Memory => self.memory(arguments)?,
-            _ => self.dispatch_keyless(id, arguments)?,
+    fn dispatch_alone(
+        &mut self,
+        spec: &'static CommandSpec,
+        arguments: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
+        let part = spec.with_part(arguments);
+        self.batch.command = part.id.number();
+        self.connection.command = part.name;
+        self.dataless += usize::from(part.is_dataless);
+        if !part.takes(arguments.len()) {
+            return Err(wrong_number(part.name));
         }
-        self.count_measured(id, arguments);
+        (part.run)(self, arguments)?;
+        self.count_measured(part);
         Ok(())
     }
 
-    /// Dispatches the commands that are not about certain keys.
-    fn dispatch_keyless(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        match id {
-            Id::Ping => self.ping(arguments)?,
-            Id::Echo => self.reply(|out| out.bulk(arguments[1])),
-            Id::Migrate => self.migrate(arguments)?,
-            Id::Scan => self.scan(arguments)?,
-            Id::SlowLog => self.slowlog(arguments)?,
-            Id::Latency => self.latency(arguments)?,
-            Id::Acl => self.acl(arguments)?,
-            Id::Debug => self.debug(arguments)?,
-            Id::Monitor => self.monitor()?,
-            Id::Keys => self.keys(arguments[1]),
-            Id::RandomKey => self.random_key(),
-            Id::DbSize => self.dbsize(),
-            Id::SwapDb => self.swapdb(arguments)?,
-            Id::Time => self.time(),
-            Id::Wait => self.wait(arguments)?,
-            Id::WaitAof => self.wait_aof(arguments)?,
-            Id::Role => self.role(),
-            Id::ReplicaOf | Id::SlaveOf => self.replicaof(arguments)?,
-            Id::Cluster => self.cluster(arguments)?,
-            Id::ReadOnly | Id::ReadWrite => self.read_stale(id == Id::ReadOnly)?,
-            Id::Asking => self.asking()?,
-            Id::LastSave => self.last_save(),
-            Id::Save => self.save()?,
-            Id::BgSave => self.bgsave(arguments)?,
-            Id::BgRewriteAof => self.bgrewriteaof(),
-            Id::Shutdown => self.shutdown(arguments)?,
-            Id::Hello => self.hello(arguments)?,
-            Id::Auth => self.auth(arguments)?,
-            Id::Client => self.client(arguments)?,
-            Id::Select => self.select(arguments[1])?,
-            Id::Multi => self.multi()?,
-            Id::Exec => self.exec()?,
-            Id::Discard => self.discard()?,
-            Id::Watch => self.watch(&arguments[1..])?,
-            Id::Unwatch => self.unwatch(),
-            Id::Reset => self.reset(),
-            Id::Command => self.command(arguments)?,
-            Id::Config => self.config(arguments)?,
-            Id::Info => self.info(&arguments[1..]),
-            Id::Subscribe => self.subscribe(ChannelKind::Channel, &arguments[1..])?,
-            Id::PSubscribe => self.subscribe(ChannelKind::Pattern, &arguments[1..])?,
-            Id::SSubscribe => self.subscribe(ChannelKind::ShardChannel, &arguments[1..])?,
-            Id::Unsubscribe => self.unsubscribe(ChannelKind::Channel, &arguments[1..]),
-            Id::PUnsubscribe => self.unsubscribe(ChannelKind::Pattern, &arguments[1..]),
-            Id::SUnsubscribe => self.unsubscribe(ChannelKind::ShardChannel, &arguments[1..]),
-            Id::Publish => self.publish(ChannelKind::Channel, arguments),
-            Id::SPublish => self.publish(ChannelKind::ShardChannel, arguments),
-            Id::PubSub => self.pubsub(arguments)?,
-            Id::Module => self.module(arguments)?,
-            #[cfg(feature = "scripts")]
-            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => self.eval(id, arguments)?,
-            #[cfg(feature = "scripts")]
-            Id::Script => self.script(arguments)?,
-            #[cfg(not(feature = "scripts"))]
-            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
-                self.unknown(arguments);
-            }
-            // QUIT: the reply, and then the end.
-            _ => {
-                self.reply(|out| out.ok());
-                self.next = NextStep::Close;
-            }
-        }
-        Ok(())
+    /// Returns the error for a command whose second argument names none of its subcommands.
+    #[cold]
+    pub(super) fn unknown_part(&self, arguments: &[&[u8]]) -> CommandError {
+        unknown_subcommand(self.connection.command, arguments[1])
     }
 
     #[cold]
-    fn unknown(&mut self, arguments: &[&[u8]]) {
+    pub(super) fn unknown(&mut self, arguments: &[&[u8]]) {
         self.dataless += 1;
         // A browser that a web page sends here (cross-protocol scripting): the following lines are under that page's
         // control, so close, as Redis does.
@@ -316,12 +141,47 @@ const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";
 const NO_FUNCTIONS: &str = "functions are not supported; use EVAL, or SCRIPT LOAD and EVALSHA";
 
-/// Makes the change of a SET without options.
-#[inline]
-fn plain_set(value: &[u8], get: bool) -> Change<'_> {
-    Change::Set { value, condition: SetCondition::Always, expiry: Expiry::Never, get }
-}
+/// For rows of the table that are one expression.
+impl<'a> Execution<'_, 'a> {
+    /// Adds a read of one key.
+    pub(super) fn read(
+        &mut self,
+        key: &'a [u8],
+        query: Query<'a>,
+        kind: ReplyKind,
+    ) -> Result<(), CommandError> {
+        self.batch.read(key, query, kind);
+        Ok(())
+    }
 
-fn ttl(seconds: bool, absolute: bool) -> ReplyKind {
-    ReplyKind::Ttl { seconds, absolute }
+    /// Adds a read of several keys, in one snapshot.
+    pub(super) fn read_all(
+        &mut self,
+        keys: &[&'a [u8]],
+        query: Query<'a>,
+        kind: ReplyKind,
+    ) -> Result<(), CommandError> {
+        self.batch.multi_read(keys, query, kind);
+        Ok(())
+    }
+
+    /// Adds a change of one key.
+    pub(super) fn change(
+        &mut self,
+        key: &'a [u8],
+        change: Change<'a>,
+        kind: ReplyKind,
+    ) -> Result<(), CommandError> {
+        self.batch.change(key, change, kind);
+        Ok(())
+    }
+
+    /// Adds a reply that needs nothing from the database.
+    pub(super) fn answer(
+        &mut self,
+        write: impl FnOnce(&mut RespWriter<'_>),
+    ) -> Result<(), CommandError> {
+        self.reply(write);
+        Ok(())
+    }
 }

@@ -7,7 +7,9 @@ use crate::command::batch::{RequestBatch, transaction_refused};
 use crate::command::execute::Execution;
 use crate::command::queue::Queued;
 use crate::command::reply::{ReplyKind, RestoreError, error_text};
-use crate::command::table::Id;
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, OW, RO, UPDATE, key};
+use crate::command::table::{CommandSpec, Id, command};
 use crate::limits::TRANSACTION_BYTES;
 use crate::rdb::payload::{self, PayloadError};
 use crate::request::{Change, Expiry, Query, RequestError, Usage};
@@ -24,6 +26,27 @@ struct RestoreOptions {
     absolute: bool,
     usage: Option<Usage>,
 }
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    command("dump", 2, "readonly", |e, a| e.read(a[1], Query::Pieces, ReplyKind::Dump))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("2.6.0", Group::Generic)
+        .syntax("key#0")
+        .summary("Returns a key's value in Redis's format, for RESTORE.")
+        .takes_time("O(N), N is the number of bytes")
+        .tips("nondeterministic_output"),
+    command("restore", -4, "write denyoom", |e, a| e.restore(a))
+        .keys(&[key(1, OW | UPDATE)])
+        .since("2.6.0", Group::Generic)
+        .syntax(
+            "key#0 ttl/integer serialized-value [REPLACE@3.0.0] [ABSTTL@5.0.0] [IDLETIME \
+            seconds/integer@5.0.0] [FREQ frequency/integer@5.0.0]",
+        )
+        .summary("Stores a value that DUMP has returned.")
+        .also_in("dangerous")
+        .takes_time("O(N), N is the number of bytes"),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// RESTORE.
@@ -114,7 +137,7 @@ fn time_to_live(word: &[u8]) -> Result<u64, RestoreError> {
 /// # Errors
 /// If they need more memory than the commands of a transaction may take.
 pub(super) fn restore_all<'q>(commands: &[Queued<'q>]) -> Result<Vec<Restored<'q>>, CommandError> {
-    let restores = commands.iter().filter(|(spec, _)| spec.id == Id::Restore);
+    let restores = commands.iter().filter(|(spec, _)| spec.id == Id::RESTORE);
     let (mut all, mut bytes) = (Vec::new(), 0);
     for (_, arguments) in restores {
         let restored = payload::restore(arguments[3]);

@@ -3,6 +3,9 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, shown};
 use crate::command::execute::Execution;
 use crate::command::reply::{ArgumentError, ReplyKind};
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, RO, RW, UPDATE, key};
+use crate::command::table::{CommandSpec, command};
 use crate::request::{Change, ExpireCondition, Expiry, Query, SetCondition};
 use crate::state::number;
 use std::mem::discriminant;
@@ -82,6 +85,70 @@ pub(super) fn comparison<'a>(option: &[u8], value: &'a [u8]) -> Option<SetCondit
         _ => None,
     }
 }
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    command("expire", -3, "write fast", |e, a| {
+        e.expire(a, (TimeBase::Relative, Unit::Seconds), "expire")
+    })
+    .keys(&[key(1, RW | UPDATE)])
+    .since("1.0.0", Group::Generic)
+    .syntax("key#0 seconds/integer [condition:<NX|XX|GT|LT>@7.0.0]")
+    .summary("Sets the expiration of a key in seconds."),
+    command("pexpire", -3, "write fast", |e, a| {
+        e.expire(a, (TimeBase::Relative, Unit::Milliseconds), "pexpire")
+    })
+    .keys(&[key(1, RW | UPDATE)])
+    .since("2.6.0", Group::Generic)
+    .syntax("key#0 milliseconds/integer [condition:<NX|XX|GT|LT>@7.0.0]")
+    .summary("Sets the expiration of a key in milliseconds."),
+    command("expireat", -3, "write fast", |e, a| {
+        e.expire(a, (TimeBase::Absolute, Unit::Seconds), "expireat")
+    })
+    .keys(&[key(1, RW | UPDATE)])
+    .since("1.2.0", Group::Generic)
+    .syntax("key#0 unix-time-seconds/unix-time [condition:<NX|XX|GT|LT>@7.0.0]")
+    .summary("Sets the expiration of a key to a Unix time in seconds."),
+    command("pexpireat", -3, "write fast", |e, a| {
+        e.expire(a, (TimeBase::Absolute, Unit::Milliseconds), "pexpireat")
+    })
+    .keys(&[key(1, RW | UPDATE)])
+    .since("2.6.0", Group::Generic)
+    .syntax("key#0 unix-time-milliseconds/unix-time [condition:<NX|XX|GT|LT>@7.0.0]")
+    .summary("Sets the expiration of a key to a Unix time in milliseconds."),
+    command("ttl", 2, "readonly fast", |e, a| e.read(a[1], Query::Expiry, ttl(true, false)))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("1.0.0", Group::Generic)
+        .syntax("key#0")
+        .summary("Returns the remaining time to live of a key in seconds.")
+        .tips("nondeterministic_output"),
+    command("pttl", 2, "readonly fast", |e, a| e.read(a[1], Query::Expiry, ttl(false, false)))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("2.6.0", Group::Generic)
+        .syntax("key#0")
+        .summary("Returns the remaining time to live of a key in milliseconds.")
+        .tips("nondeterministic_output"),
+    command("expiretime", 2, "readonly fast", |e, a| e.read(a[1], Query::Expiry, ttl(true, true)))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("7.0.0", Group::Generic)
+        .syntax("key#0")
+        .summary("Returns the expiration of a key as a Unix time in seconds."),
+    command("pexpiretime", 2, "readonly fast", |e, a| {
+        e.read(a[1], Query::Expiry, ttl(false, true))
+    })
+    .keys(&[key(1, RO | ACCESS)])
+    .since("7.0.0", Group::Generic)
+    .syntax("key#0")
+    .summary("Returns the expiration of a key as a Unix time in milliseconds."),
+    command("persist", 2, "write fast", |e, a| {
+        e.persist(a[1]);
+        Ok(())
+    })
+    .keys(&[key(1, RW | UPDATE)])
+    .since("2.2.0", Group::Generic)
+    .syntax("key#0")
+    .summary("Removes the expiration of a key."),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// Returns the expiration for a time that must be positive.
@@ -253,6 +320,10 @@ impl<'a> Execution<'_, 'a> {
         );
         Ok(())
     }
+}
+
+fn ttl(seconds: bool, absolute: bool) -> ReplyKind {
+    ReplyKind::Ttl { seconds, absolute }
 }
 
 /// Reads the options of EXPIRE.

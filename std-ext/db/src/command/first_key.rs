@@ -1,23 +1,16 @@
 //! The key by which a client of a cluster finds the node of a command.
 
-use crate::command::subcommands;
 use crate::command::table;
-use crate::state::number;
 
-/// Returns the first key of a command. A command that is not in the table has its key behind its name, as
+/// Returns the first key, or channel, of a command. A command that is not in the table has its key behind its name, as
 /// most commands of Redis do.
 pub(crate) fn first_key<T: AsRef<[u8]>>(arguments: &[T]) -> Option<&[u8]> {
-    let argument = |at: usize| arguments.get(at).map(AsRef::as_ref);
-    let name = argument(0)?;
-    let Some(spec) = table::find(name) else { return argument(1) };
-    if spec.counts_keys() {
-        return argument(2).and_then(number::integer).filter(|count| *count > 0).and(argument(3));
-    }
-    let place = match spec.keys.0 {
-        0 => subcommands::find(name, argument(1)?)?.keys.0,
-        place => place,
+    let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
+    let place = match table::find(arguments.first()?) {
+        Some(spec) => spec.with_part(&arguments).key_range(&arguments).places().next()?,
+        None => 1,
     };
-    usize::try_from(place).ok().filter(|place| *place != 0).and_then(argument)
+    arguments.get(place).copied()
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::command::execute::Execution;
 use crate::command::info_lines::{Lines, ratio};
 use crate::command::redirects::port;
 use crate::command::replication::LinkState;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, alone};
 use crate::db::Stats;
 use crate::log::Fsync;
 use crate::state::databases::DatabaseStats;
@@ -38,6 +40,20 @@ const SECTIONS: [(&str, Section); 12] = [
     ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] =
+    &[alone("info", -1, "loading stale", |e, a| {
+        e.info(&a[1..]);
+        Ok(())
+    })
+    .since("1.0.0", Group::Server)
+    .syntax("[section...]")
+    .summary("Returns information and statistics about the server.")
+    .also_in("dangerous")
+    .takes_time("O(N), N is the length of the reply")
+    .tips("nondeterministic_output request_policy:all_shards response_policy:special")
+    .without_data()];
 
 impl<'a> Execution<'_, 'a> {
     /// INFO.

@@ -1,15 +1,111 @@
-//! Commands about the whole database: its keys, their number, and persistence.
+//! Commands about keys of any type, and about all keys of a database.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
-use crate::command::execute::{Execution, NextStep};
+use crate::command::execute::Execution;
 use crate::command::reply::ReplyKind;
-use crate::request::{DatabaseQuery, KeyScan};
-use crate::resp::write::RespWriter;
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key};
+use crate::command::table::{CommandSpec, alone, command};
+use crate::request::{Change, DatabaseQuery, KeyScan, MultiKeyOp, Query};
 use crate::state::number;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const SAVE_IN_PROGRESS: &str = "ERR Background save already in progress";
 const INVALID_CURSOR: &str = "ERR invalid cursor";
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    command("del", -2, "write", |e, a| e.delete(&a[1..]))
+        .keys(&[key(1, RM | DELETE).to(-1, 1)])
+        .since("1.0.0", Group::Generic)
+        .syntax("key#0...")
+        .summary("Deletes one or more keys, atomically.")
+        .takes_time("O(N), N is the number of keys")
+        .tips("request_policy:multi_shard response_policy:agg_sum"),
+    command("unlink", -2, "write fast", |e, a| e.delete(&a[1..]))
+        .keys(&[key(1, RM | DELETE).to(-1, 1)])
+        .since("4.0.0", Group::Generic)
+        .syntax("key#0...")
+        .summary("Deletes one or more keys, atomically.")
+        .takes_time("O(N), N is the number of keys")
+        .tips("request_policy:multi_shard response_policy:agg_sum"),
+    command("exists", -2, "readonly fast", |e, a| {
+        e.read_all(&a[1..], Query::Exists, ReplyKind::Sum)
+    })
+    .keys(&[key(1, RO).to(-1, 1)])
+    .since("1.0.0", Group::Generic)
+    .syntax("key#0...")
+    .summary("Counts how many of the keys exist.")
+    .takes_time("O(N), N is the number of keys")
+    .tips("request_policy:multi_shard response_policy:agg_sum"),
+    command("touch", -2, "readonly fast", |e, a| e.read_all(&a[1..], Query::Touch, ReplyKind::Sum))
+        .keys(&[key(1, RO).to(-1, 1)])
+        .since("3.2.1", Group::Generic)
+        .syntax("key#0...")
+        .summary("Counts how many of the keys exist after updating their last access time.")
+        .takes_time("O(N), N is the number of keys")
+        .tips("request_policy:multi_shard response_policy:agg_sum"),
+    command("type", 2, "readonly fast", |e, a| e.read(a[1], Query::Exists, ReplyKind::Type))
+        .keys(&[key(1, RO)])
+        .since("1.0.0", Group::Generic)
+        .syntax("key#0")
+        .summary("Returns the type of a value."),
+    command("rename", 3, "write", |e, a| e.rename(a, false))
+        .keys(&[key(1, RW | ACCESS | DELETE), key(2, OW | UPDATE)])
+        .since("1.0.0", Group::Generic)
+        .syntax("key#0 newkey#1")
+        .summary("Renames a key and overwrites the destination."),
+    command("renamenx", 3, "write fast", |e, a| e.rename(a, true))
+        .keys(&[key(1, RW | ACCESS | DELETE), key(2, OW | INSERT)])
+        .since("1.0.0", Group::Generic)
+        .syntax("key#0 newkey#1")
+        .summary("Renames a key if the destination does not exist."),
+    alone("scan", -2, "readonly", |e, a| e.scan(a))
+        .since("2.8.0", Group::Generic)
+        .syntax("cursor/integer [MATCH pattern/pattern] [COUNT count/integer] [TYPE type@6.0.0]")
+        .summary("Iterates over the keys of the database.")
+        .takes_time(
+            "O(1) for each call, O(N) for all calls, N is the number of keys in the database",
+        )
+        .tips("nondeterministic_output request_policy:special"),
+    alone("keys", 2, "readonly", |e, a| {
+        e.keys(a[1]);
+        Ok(())
+    })
+    .since("1.0.0", Group::Generic)
+    .syntax("pattern/pattern")
+    .summary("Returns all keys that match a pattern.")
+    .also_in("dangerous")
+    .takes_time("O(N), N is the number of keys in the database")
+    .tips("request_policy:all_shards nondeterministic_output_order"),
+    alone("randomkey", 1, "readonly", |e, _| {
+        e.random_key();
+        Ok(())
+    })
+    .since("1.0.0", Group::Generic)
+    .summary("Returns a random key.")
+    .tips("request_policy:all_shards nondeterministic_output"),
+    alone("dbsize", 1, "readonly fast", |e, _| {
+        e.dbsize();
+        Ok(())
+    })
+    .since("1.0.0", Group::Server)
+    .summary("Returns the number of keys.")
+    .also_in("keyspace")
+    .tips("request_policy:all_shards response_policy:agg_sum"),
+    command("flushdb", -1, "write", |e, a| e.flush(a, MultiKeyOp::Clear))
+        .since("1.0.0", Group::Server)
+        .syntax("[async:<ASYNC@4.0.0|SYNC@6.2.0>]")
+        .summary("Removes all keys.")
+        .also_in("keyspace dangerous")
+        .takes_time("O(N), N is the number of keys in the database")
+        .tips("request_policy:all_shards response_policy:all_succeeded"),
+    command("flushall", -1, "write", |e, a| e.flush(a, MultiKeyOp::ClearAll))
+        .since("1.0.0", Group::Server)
+        .syntax("[async:<ASYNC@4.0.0|SYNC@6.2.0>]")
+        .summary("Removes all keys.")
+        .also_in("keyspace dangerous")
+        .takes_time("O(N), N is the number of keys in the database")
+        .tips("request_policy:all_shards response_policy:all_succeeded"),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// SCAN.
@@ -88,102 +184,33 @@ impl<'a> Execution<'_, 'a> {
         self.max_out.saturating_sub(self.out.len())
     }
 
-    /// TIME.
-    pub(super) fn time(&mut self) {
-        self.reply(write_time);
-    }
-
-    /// LASTSAVE.
-    pub(super) fn last_save(&mut self) {
-        let time = self.saved_at().cast_signed();
-        self.reply(|out| out.integer(time));
-    }
-
-    /// Returns when the last snapshot was made, or else when the server started, in seconds since 1970.
-    pub(super) fn saved_at(&self) -> u64 {
-        let began = || (self.session.now() / 1000).saturating_sub(self.server.stats().uptime);
-        match self.db.stats().last_snapshot_at {
-            0 => began(),
-            time => time,
+    /// DEL and UNLINK. One key is a change like any other, queued for its shard. UNLINK is no different: values are
+    /// freed later in any case.
+    fn delete(&mut self, keys: &[&'a [u8]]) -> Result<(), CommandError> {
+        match keys {
+            [key] => self.batch.change(key, Change::Delete, ReplyKind::Integer),
+            _ => self.batch.delete_all(keys),
         }
-    }
-
-    /// SAVE.
-    pub(super) fn save(&mut self) -> Result<(), CommandError> {
-        self.execute_batch();
-        if self.db.stats().snapshot_in_progress {
-            return Err(SAVE_IN_PROGRESS.into());
-        }
-        self.db.snapshot().map_err(|why| format!("ERR {why}"))?;
-        self.reply(|out| out.ok());
         Ok(())
     }
 
-    /// BGSAVE.
-    pub(super) fn bgsave(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        const STARTED: &str = "Background saving started";
+    /// RENAME and RENAMENX.
+    fn rename(&mut self, arguments: &[&'a [u8]], if_absent: bool) -> Result<(), CommandError> {
+        let kind = if if_absent { ReplyKind::Integer } else { ReplyKind::Done };
+        let (from, to) = (arguments[1], arguments[2]);
+        self.batch.multi_key(MultiKeyOp::Rename { from, to, if_absent }, kind);
+        Ok(())
+    }
+
+    /// FLUSHDB and FLUSHALL.
+    fn flush(&mut self, arguments: &[&'a [u8]], op: MultiKeyOp<'a>) -> Result<(), CommandError> {
         match &arguments[1..] {
-            [] => {
-                self.execute_batch();
-                if !self.db.snapshot_soon() {
-                    return Err(SAVE_IN_PROGRESS.into());
-                }
-                self.reply(|out| out.simple(STARTED));
-            }
-            [option] if is(option, "schedule") => {
-                self.schedule_snapshot(STARTED, "Background saving scheduled");
-            }
+            [] => {}
+            // No difference here: the keys are gone at once, and their memory is freed when no reader needs it.
+            [how] if is(how, "async") || is(how, "sync") => {}
             _ => return Err(SYNTAX),
         }
+        self.batch.multi_key(op, ReplyKind::Done);
         Ok(())
     }
-
-    /// BGREWRITEAOF. The log of changes before a snapshot is deleted, so a snapshot is what makes the log short.
-    pub(super) fn bgrewriteaof(&mut self) {
-        const SCHEDULED: &str = "Background append only file rewriting scheduled";
-        // Redis starts nothing before a transaction has ended.
-        let at_once = !self.in_transaction;
-        let started = "Background append only file rewriting started";
-        self.schedule_snapshot(if at_once { started } else { SCHEDULED }, SCHEDULED);
-    }
-
-    /// Starts a snapshot, or another one after that which is being written.
-    fn schedule_snapshot(&mut self, started: &str, scheduled: &str) {
-        self.execute_batch();
-        let text = if self.db.schedule_snapshot() { started } else { scheduled };
-        self.reply(|out| out.simple(text));
-    }
-
-    /// SHUTDOWN. It has no reply. Everything acknowledged is in the log, so a snapshot is written only if SAVE is
-    /// given.
-    pub(super) fn shutdown(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let (mut save, mut not, mut abort) = (false, false, false);
-        for option in &arguments[1..] {
-            match *option {
-                option if is(option, "nosave") => not = true,
-                option if is(option, "save") => save = true,
-                option if is(option, "abort") => abort = true,
-                option if is(option, "now") || is(option, "force") => {}
-                _ => return Err(SYNTAX),
-            }
-        }
-        if save && not || abort && arguments.len() > 2 {
-            return Err(SYNTAX);
-        }
-        // No shutdown lasts here: Redis waits for replicas in between, during which ABORT can end it.
-        if abort {
-            return Err("ERR No shutdown in progress.".into());
-        }
-        self.execute_batch();
-        self.next = NextStep::Shutdown { save };
-        Ok(())
-    }
-}
-
-/// Writes the seconds since 1970, and the microseconds of this second.
-pub(super) fn write_time(out: &mut RespWriter<'_>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    out.array(2);
-    out.bulk(itoa::Buffer::new().format(now.as_secs()).as_bytes());
-    out.bulk(itoa::Buffer::new().format(now.subsec_micros()).as_bytes());
 }

@@ -1,33 +1,14 @@
 //! LATENCY: the events that took longest, and the latencies of each command.
 
-use crate::command::arguments::{CommandError, shown, subcommand};
-use crate::command::diagnostics::counters::{self, CommandTotals, NUMBERS};
+use crate::command::arguments::{CommandError, shown};
+use crate::command::diagnostics::counters::CommandTotals;
 use crate::command::execute::Execution;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, NUMBERS, by_number, command, container};
 use crate::latency_monitor::{Events, Sample, event, seconds_now};
 use crate::resp::write::RespWriter;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Doctor,
-    Graph,
-    Histogram,
-    History,
-    Latest,
-    Reset,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 7] = [
-    ("doctor", 2, Subcommand::Doctor),
-    ("graph", 3, Subcommand::Graph),
-    ("histogram", -2, Subcommand::Histogram),
-    ("history", 3, Subcommand::History),
-    ("latest", 2, Subcommand::Latest),
-    ("reset", -2, Subcommand::Reset),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 15] = [
     "LATENCY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -57,62 +38,113 @@ const ENDS: [char; 3] = ['_', 'o', '#'];
 const FIRST_BOUND: u64 = 1024;
 const BOUNDS: u32 = 27;
 
-impl<'a> Execution<'_, 'a> {
-    /// LATENCY.
-    pub(super) fn latency(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let named = subcommand("latency", &SUBCOMMANDS, arguments)?;
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("latency", -2, LATENCY)
+    .since("2.8.13", Group::Server)
+    .summary("A container for latency diagnostics commands.")
+    .without_data()];
+
+const LATENCY: &[CommandSpec] = &[
+    command("latency|doctor", 2, "admin noscript loading stale", |e, _| e.latency_doctor())
+        .since("2.8.13", Group::Server)
+        .summary("Reports slow events as text.")
+        .tips("nondeterministic_output request_policy:all_nodes response_policy:special"),
+    command("latency|graph", 3, "admin noscript loading stale", |e, a| e.latency_graph(a[2]))
+        .since("2.8.13", Group::Server)
+        .syntax("event")
+        .summary("Draws the latencies of an event.")
+        .tips("nondeterministic_output request_policy:all_nodes response_policy:special"),
+    command("latency|histogram", -2, "admin noscript loading stale", |e, a| e.histograms(&a[2..]))
+        .since("7.0.0", Group::Server)
+        .syntax("[command...]")
+        .summary("Returns the distribution of the latencies of commands.")
+        .takes_time("O(N), N is the length of the reply")
+        .tips("nondeterministic_output request_policy:all_nodes response_policy:special"),
+    command("latency|history", 3, "admin noscript loading stale", |e, a| e.latency_history(a[2]))
+        .since("2.8.13", Group::Server)
+        .syntax("event")
+        .summary("Returns the latest latencies of an event.")
+        .takes_time("O(N), N is the length of the reply")
+        .tips("nondeterministic_output request_policy:all_nodes response_policy:special"),
+    command("latency|latest", 2, "admin noscript loading stale", |e, _| e.latest_events())
+        .since("2.8.13", Group::Server)
+        .summary("Returns the last latency of each event.")
+        .tips("nondeterministic_output request_policy:all_nodes response_policy:special"),
+    command("latency|reset", -2, "admin noscript loading stale", |e, a| e.reset_events(&a[2..]))
+        .since("2.8.13", Group::Server)
+        .syntax("[event...]")
+        .summary("Removes the latencies of events.")
+        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+    command("latency|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("2.8.13", Group::Server)
+        .summary("Lists the subcommands."),
+];
+
+impl Execution<'_, '_> {
+    /// LATENCY DOCTOR.
+    fn latency_doctor(&mut self) -> Result<(), CommandError> {
         // Commands before this one count.
         self.execute_batch();
-        let words = &arguments[2..];
+        let latency = &self.meter.diagnostics.latency;
+        let report = doctor(latency.threshold(), latency.all().iter());
+        self.answer(|out| out.verbatim(*b"txt", report.as_bytes()))
+    }
+
+    /// LATENCY GRAPH.
+    fn latency_graph(&mut self, event: &[u8]) -> Result<(), CommandError> {
+        self.execute_batch();
         let all = self.meter.diagnostics.latency.all();
-        let events = |name: &[u8]| all.iter().find(|(event, _)| event.as_bytes() == name);
-        match named {
-            Subcommand::Doctor => {
-                let report = doctor(self.meter.diagnostics.latency.threshold(), all.iter());
-                self.reply(|out| out.verbatim(*b"txt", report.as_bytes()));
+        let Some((name, events)) = all.iter().find(|(name, _)| name.as_bytes() == event) else {
+            let name = String::from_utf8_lossy(shown(event, usize::MAX)).into_owned();
+            return Err(format!("ERR No samples available for event '{name}'").into());
+        };
+        let text = graph(name, events, seconds_now());
+        self.answer(|out| out.verbatim(*b"txt", text.as_bytes()))
+    }
+
+    /// LATENCY HISTORY.
+    fn latency_history(&mut self, event: &[u8]) -> Result<(), CommandError> {
+        self.execute_batch();
+        let all = self.meter.diagnostics.latency.all();
+        let found = all.iter().find(|(name, _)| name.as_bytes() == event);
+        let samples = found.map(|(_, events)| &events.samples);
+        self.answer(|out| {
+            out.array(samples.map_or(0, VecDeque::len));
+            for sample in samples.into_iter().flatten() {
+                out.array(2);
+                out.integer(sample.at.cast_signed());
+                out.integer(sample.milliseconds.cast_signed());
             }
-            Subcommand::Graph => {
-                let Some((name, events)) = events(words[0]) else {
-                    let name = String::from_utf8_lossy(shown(words[0], usize::MAX)).into_owned();
-                    return Err(format!("ERR No samples available for event '{name}'").into());
-                };
-                let text = graph(name, events, seconds_now());
-                self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
+        })
+    }
+
+    /// LATENCY LATEST.
+    fn latest_events(&mut self) -> Result<(), CommandError> {
+        self.execute_batch();
+        let all = self.meter.diagnostics.latency.all();
+        self.answer(|out| {
+            out.array(all.len());
+            for (name, events) in &all {
+                let last = events.samples.back();
+                out.array(4);
+                out.bulk(name.as_bytes());
+                out.integer(last.map_or(0, |last| last.at.cast_signed()));
+                out.integer(last.map_or(0, |last| last.milliseconds.cast_signed()));
+                out.integer(events.longest.cast_signed());
             }
-            Subcommand::Histogram => self.histograms(words),
-            Subcommand::History => {
-                let samples = events(words[0]).map(|(_, events)| &events.samples);
-                self.reply(|out| {
-                    out.array(samples.map_or(0, VecDeque::len));
-                    for sample in samples.into_iter().flatten() {
-                        out.array(2);
-                        out.integer(sample.at.cast_signed());
-                        out.integer(sample.milliseconds.cast_signed());
-                    }
-                });
-            }
-            Subcommand::Latest => self.reply(|out| {
-                out.array(all.len());
-                for (name, events) in &all {
-                    let last = events.samples.back();
-                    out.array(4);
-                    out.bulk(name.as_bytes());
-                    out.integer(last.map_or(0, |last| last.at.cast_signed()));
-                    out.integer(last.map_or(0, |last| last.milliseconds.cast_signed()));
-                    out.integer(events.longest.cast_signed());
-                }
-            }),
-            Subcommand::Reset => {
-                let count = self.meter.diagnostics.latency.reset(words);
-                self.reply(|out| out.integer(count.cast_signed() as i64));
-            }
-            Subcommand::Help => self.help(&HELP),
-        }
-        Ok(())
+        })
+    }
+
+    /// LATENCY RESET.
+    fn reset_events(&mut self, events: &[&[u8]]) -> Result<(), CommandError> {
+        self.execute_batch();
+        let count = self.meter.diagnostics.latency.reset(events);
+        self.answer(|out| out.integer(count.cast_signed() as i64))
     }
 
     /// LATENCY HISTOGRAM, of the named commands and their subcommands, or of all.
-    fn histograms(&mut self, names: &[&[u8]]) {
+    fn histograms(&mut self, names: &[&[u8]]) -> Result<(), CommandError> {
+        self.execute_batch();
         let totals = self.meter.diagnostics.totals_since_reset();
         let mut numbers: Vec<usize> = Vec::new();
         if names.is_empty() {
@@ -121,7 +153,7 @@ impl<'a> Execution<'_, 'a> {
         // A request may have a million names, or one as often. All but the first of a name are skipped at once.
         let mut unlisted: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
         for number in 0..NUMBERS {
-            let name = counters::spec(number).name;
+            let name = by_number(number).name;
             unlisted.entry(name.into()).or_default().push(number);
             if let Some((command, _)) = name.split_once('|') {
                 unlisted.entry(command.into()).or_default().push(number);
@@ -135,12 +167,12 @@ impl<'a> Execution<'_, 'a> {
             );
         }
         numbers.retain(|number| totals[*number].tracked() > 0);
-        self.reply(|out| {
+        self.answer(|out| {
             out.map(numbers.len());
             for number in &numbers {
-                write_histogram(counters::spec(*number).name, &totals[*number], out);
+                write_histogram(by_number(*number).name, &totals[*number], out);
             }
-        });
+        })
     }
 }
 

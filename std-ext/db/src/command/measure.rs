@@ -4,15 +4,12 @@
 //! requests are parsed once more for the slow log, so that a batch that was not has no cost.
 
 use crate::command::diagnostics::call_meter::Slow;
-use crate::command::diagnostics::counters::{number, spec};
 use crate::command::diagnostics::slow_log::{SlowCommand, shortened};
 use crate::command::execute::Execution;
-use crate::command::flags::Flag;
 use crate::command::redact::redacted;
 use crate::command::reply::error_text;
 use crate::command::reply_writer::ReplyFailure;
-use crate::command::subcommands;
-use crate::command::table::{self, CommandSpec, Id};
+use crate::command::table::{self, CommandSpec, Flag, Id};
 use crate::latency_monitor::seconds_now;
 use crate::request::RequestError;
 use crate::resp::inline;
@@ -22,11 +19,6 @@ use std::borrow::Cow;
 /// The arguments of a request.
 type RequestArguments<'i> = Vec<Cow<'i, [u8]>>;
 
-/// Returns whether a command takes so little time that it is measured together with others.
-fn is_brief(id: Id) -> bool {
-    matches!(id, Id::Ping | Id::Echo | Id::Time | Id::Select | Id::Multi | Id::Object | Id::Memory)
-}
-
 /// Returns whether Redis refuses a command for this before it executes it, so that it counts as rejected.
 fn is_rejection(error: RequestError) -> bool {
     use RequestError::{LogFull, LogUnavailable, NotPrimary, OutOfMemory, SlotNotOwned};
@@ -35,21 +27,22 @@ fn is_rejection(error: RequestError) -> bool {
 
 impl Execution<'_, '_> {
     /// Counts a command that was dispatched outside of a batch, or has subcommands.
-    pub(super) fn count_measured(&mut self, id: Id, arguments: &[&[u8]]) {
-        self.meter.count(number(id, arguments));
+    pub(super) fn count_measured(&mut self, spec: &CommandSpec) {
+        self.meter.count(spec.id.number().into());
         // With a batch pending, its commands would be counted into this one's time.
-        if self.batch.is_empty() && !is_brief(id) {
+        if self.batch.is_empty() && !spec.is_brief {
             self.lap(self.end);
         }
     }
 
     /// Replies an error of a command that was dispatched.
     #[cold]
-    pub(super) fn fail(&mut self, id: Id, arguments: &[&[u8]], error: &str) {
-        let number = number(id, arguments);
+    pub(super) fn fail(&mut self, spec: &'static CommandSpec, arguments: &[&[u8]], error: &str) {
+        let spec = spec.with_part(arguments);
+        let number = spec.id.number().into();
         let full = error_text(RequestError::OutOfMemory);
         // Before wrong arguments, as in Redis, which looks at the flag alone.
-        if error == full || spec(number).has_flag(Flag::DenyOom) && self.lacks_memory() {
+        if error == full || spec.has_flag(Flag::DenyOom) && self.lacks_memory() {
             self.meter.reject(number);
             return self.error(full);
         }
@@ -135,7 +128,7 @@ impl Execution<'_, '_> {
             return;
         }
         let is_fast = |request: &RequestArguments<'_>| {
-            let part = request.get(1).and_then(|part| subcommands::find(&request[0], part));
+            let part = request.get(1).and_then(|part| table::find_part(&request[0], part));
             part.or_else(|| table::find(&request[0])).is_some_and(|spec| spec.has_flag(Flag::Fast))
         };
         let event = if requests.iter().all(is_fast) { "fast-command" } else { "command" };
@@ -192,7 +185,7 @@ fn executed(requests: Vec<RequestArguments<'_>>) -> Vec<RequestArguments<'_>> {
         let Some(spec) = table::find(&request[0]).filter(|spec| spec.takes(request.len())) else {
             continue;
         };
-        let ends_queue = matches!(spec.id, Id::Exec | Id::Discard);
+        let ends_queue = matches!(spec.id, Id::EXEC | Id::DISCARD);
         if ends_queue && !queues {
             // The MULTI came with earlier input, and the requests before this one were queued.
             all.clear();
@@ -206,5 +199,5 @@ fn executed(requests: Vec<RequestArguments<'_>>) -> Vec<RequestArguments<'_>> {
 }
 
 fn is_multi(spec: &CommandSpec) -> bool {
-    spec.id == Id::Multi
+    spec.id == Id::MULTI
 }

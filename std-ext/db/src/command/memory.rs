@@ -1,27 +1,13 @@
 //! MEMORY: memory usage of one key or of the server.
 
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::ReplyKind;
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{RO, key};
+use crate::command::table::{CommandSpec, command, container};
 use crate::request::Query;
 use crate::state::number;
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Usage,
-    Stats,
-    MallocStats,
-    Purge,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 5] = [
-    ("usage", -3, Subcommand::Usage),
-    ("stats", 2, Subcommand::Stats),
-    ("malloc-stats", 2, Subcommand::MallocStats),
-    ("purge", 2, Subcommand::Purge),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 10] = [
     "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -36,36 +22,58 @@ const HELP: [&str; 10] = [
     "    sampled up to <count> times (default: 5, 0 means sample all).",
 ];
 
-impl<'a> Execution<'_, 'a> {
-    /// MEMORY.
-    pub(super) fn memory(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        match subcommand("memory", &SUBCOMMANDS, arguments)? {
-            Subcommand::Usage => {
-                match &arguments[3..] {
-                    [] => {}
-                    [option, samples] if is(option, "samples") => {
-                        if number::integer(samples).ok_or(NOT_AN_INTEGER)? < 0 {
-                            return Err(SYNTAX);
-                        }
-                    }
-                    _ => return Err(SYNTAX),
-                }
-                self.batch.read(arguments[2], Query::MemoryUsage, ReplyKind::IntegerOrNull);
-            }
-            Subcommand::Stats => self.memory_stats(),
-            Subcommand::MallocStats => {
-                self.reply(|out| {
-                    out.verbatim(*b"txt", b"Stats not supported for the current allocator");
-                });
-            }
-            Subcommand::Purge => {
-                // On this thread, which it holds up: an operator has asked for it, and waits for the reply.
-                crate::state::heap::trim();
-                self.reply(|out| out.ok());
-            }
-            Subcommand::Help => self.help(&HELP),
-        }
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("memory", -2, MEMORY)
+    .since("4.0.0", Group::Server)
+    .summary("A container for memory diagnostics commands.")
+    .brief()];
+
+const MEMORY: &[CommandSpec] = &[
+    command("memory|usage", -3, "readonly", |e, a| e.memory_usage(a))
+        .keys(&[key(2, RO)])
+        .since("4.0.0", Group::Server)
+        .syntax("key#0 [SAMPLES count/integer]")
+        .summary("Returns the bytes of memory of a key.")
+        .takes_time("O(N), N is the number of bytes"),
+    command("memory|stats", 2, "", |e, _| {
+        e.memory_stats();
         Ok(())
+    })
+    .since("4.0.0", Group::Server)
+    .summary("Returns the use of memory in detail.")
+    .tips("nondeterministic_output request_policy:all_shards response_policy:special"),
+    command("memory|malloc-stats", 2, "", |e, _| {
+        e.answer(|out| out.verbatim(*b"txt", b"Stats not supported for the current allocator"))
+    })
+    .since("4.0.0", Group::Server)
+    .summary("Returns the statistics of the allocator.")
+    .tips("nondeterministic_output request_policy:all_shards response_policy:special"),
+    command("memory|purge", 2, "", |e, _| {
+        // On this thread, which it holds up: an operator has asked for it, and waits for the reply.
+        crate::state::heap::trim();
+        e.answer(|out| out.ok())
+    })
+    .since("4.0.0", Group::Server)
+    .summary("Gives free memory back to the operating system.")
+    .tips("request_policy:all_shards response_policy:all_succeeded"),
+    command("memory|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("4.0.0", Group::Server)
+        .summary("Lists the subcommands."),
+];
+
+impl<'a> Execution<'_, 'a> {
+    /// MEMORY USAGE.
+    fn memory_usage(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        match &arguments[3..] {
+            [] => {}
+            [option, samples] if is(option, "samples") => {
+                if number::integer(samples).ok_or(NOT_AN_INTEGER)? < 0 {
+                    return Err(SYNTAX);
+                }
+            }
+            _ => return Err(SYNTAX),
+        }
+        self.read(arguments[2], Query::MemoryUsage, ReplyKind::IntegerOrNull)
     }
 
     /// MEMORY STATS: the fields of Redis. This server counts its data and its clients itself, and knows of its

@@ -4,6 +4,8 @@
 //! (`batch`) that the session executes as a whole. A command about the database or the connection first executes the
 //! batch collected so far, so that effects and replies keep their order.
 
+#![allow(clippy::unnecessary_wraps, reason = "the functions of rows return a result")]
+
 mod acl;
 mod arguments;
 mod batch;
@@ -24,16 +26,14 @@ mod databases;
 mod debug;
 mod diagnostics;
 mod dispatch;
-mod docs;
 mod dump;
 mod execute;
 mod expiration;
 mod first_key;
-mod flags;
 mod hexadecimal;
+mod hyperloglog;
 mod info;
 mod info_lines;
-mod key_places;
 mod key_specs;
 mod keyspace;
 mod latency;
@@ -44,6 +44,7 @@ mod migrate;
 mod module;
 mod monitor;
 mod monitor_lines;
+mod object;
 mod observe;
 mod pubsub;
 mod queue;
@@ -62,13 +63,13 @@ mod routing;
     reason = "the numbers of Lua are floating-point"
 )]
 mod script;
+mod scripting;
 mod secret;
+mod server;
 mod slowlog;
 mod sort;
 mod stored_answer;
 mod strings;
-mod subcommand_docs;
-mod subcommands;
 mod syntax;
 mod table;
 mod tracking;

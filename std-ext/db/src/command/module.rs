@@ -4,8 +4,8 @@
 //! `module_list`. No client needs the stub of FUNCTION that Redis's other replies would suggest: a program that calls
 //! functions loads them first, and the error of `FUNCTION` says what to use instead.
 
-use crate::command::arguments::{CommandError, subcommand};
-use crate::command::execute::Execution;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, command, container};
 
 const HELP: [&str; 3] = [
     "MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -13,14 +13,17 @@ const HELP: [&str; 3] = [
     "    Return a list of loaded modules.",
 ];
 
-impl<'a> Execution<'_, 'a> {
-    /// MODULE.
-    pub(super) fn module(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        if subcommand("module", &[("list", 2, false), ("help", 2, true)], arguments)? {
-            self.help(&HELP);
-        } else {
-            self.reply(|out| out.array(0));
-        }
-        Ok(())
-    }
-}
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("module", -2, MODULE)
+    .since("4.0.0", Group::Server)
+    .summary("A container for commands about modules, which do not exist.")];
+
+const MODULE: &[CommandSpec] = &[
+    command("module|list", 2, "admin noscript", |e, _| e.answer(|out| out.array(0)))
+        .since("4.0.0", Group::Server)
+        .summary("Lists the modules: there are none.")
+        .tips("nondeterministic_output_order"),
+    command("module|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("5.0.0", Group::Server)
+        .summary("Lists the subcommands."),
+];

@@ -2,10 +2,8 @@
 
 use crate::command::connection::Connection;
 use crate::command::diagnostics::Diagnostics;
-use crate::command::flags::Flag;
 use crate::command::redact::redacted;
-use crate::command::subcommands;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::{self, CommandSpec, Flag, Id};
 use crate::pubsub::Message;
 use std::borrow::Cow;
 use std::io::Write;
@@ -32,14 +30,14 @@ pub(super) fn show(
     match &connection.queue {
         None => show_one(diagnostics, connection, spec, arguments),
         // Commands of a transaction are shown when they are executed.
-        Some(queue) if spec.id == Id::Exec && !queue.is_aborted() => {
+        Some(queue) if spec.id == Id::EXEC && !queue.is_aborted() => {
             let all = queue.arguments();
             for (spec, arguments) in queue.commands(&all) {
                 show_one(diagnostics, connection, spec, arguments);
             }
             show_one(diagnostics, connection, spec, arguments);
         }
-        Some(_) if matches!(spec.id, Id::Exec | Id::Discard | Id::Reset | Id::Quit) => {
+        Some(_) if matches!(spec.id, Id::EXEC | Id::DISCARD | Id::RESET | Id::QUIT) => {
             show_one(diagnostics, connection, spec, arguments);
         }
         Some(_) => {}
@@ -72,8 +70,8 @@ fn show_of(
     spec: &CommandSpec,
     arguments: &[&[u8]],
 ) {
-    let part = arguments.get(1).filter(|_| subcommands::of(spec).next().is_some());
-    let part = part.and_then(|part| subcommands::find(arguments[0], part));
+    let part = arguments.get(1).filter(|_| !spec.parts().is_empty());
+    let part = part.and_then(|part| table::find_part(arguments[0], part));
     // Redis does not show commands of administrators.
     if !part.unwrap_or(spec).has_flag(Flag::Admin) {
         diagnostics.show_to_monitors(&Message::line(&line(source, arguments)));

@@ -60,9 +60,9 @@ fn is_postponed(
     {
         return false;
     }
-    let ends_pause = spec.id == Id::Client && is(arguments[1], "unpause");
+    let ends_pause = spec.id == Id::CLIENT && is(arguments[1], "unpause");
     let writes = match spec.id {
-        Id::Exec => connection.queue.as_ref().is_some_and(|queue| queue.writes()),
+        Id::EXEC => connection.queue.as_ref().is_some_and(|queue| queue.writes()),
         // Queueing a command changes nothing.
         _ => connection.queue.is_none() && spec.is_postponed_as_write(arguments),
     };

@@ -1,32 +1,17 @@
 //! Commands about channels: subscriptions and messages.
 
 use crate::cluster::view::ViewReader;
-use crate::command::arguments::{CommandError, is, resolve, subcommand, wrong_part};
+use crate::command::arguments::{CommandError, resolve, wrong_part};
 use crate::command::connection::ReplyMode;
 use crate::command::execute::Execution;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{NOT_KEY, key};
+use crate::command::table::{CommandSpec, Id, alone, command, container};
 use crate::pubsub::{ChannelKind, Hub, Left, Subscriptions};
 use crate::resp::write::RespWriter;
 use std::borrow::Cow;
 
 const TOO_MANY: &str = "ERR the subscriptions of this connection exceed 64 MiB";
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Channels(ChannelKind),
-    NumSub(ChannelKind),
-    NumPat,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
-    ("channels", -2, Subcommand::Channels(ChannelKind::Channel)),
-    ("numsub", -2, Subcommand::NumSub(ChannelKind::Channel)),
-    ("numpat", 2, Subcommand::NumPat),
-    ("shardchannels", -2, Subcommand::Channels(ChannelKind::ShardChannel)),
-    ("shardnumsub", -2, Subcommand::NumSub(ChannelKind::ShardChannel)),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 12] = [
     "PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -51,15 +36,15 @@ pub(super) fn refused_to_subscriber(
 ) -> Option<CommandError> {
     let allowed = matches!(
         spec.id,
-        Id::Subscribe
-            | Id::Unsubscribe
-            | Id::PSubscribe
-            | Id::PUnsubscribe
-            | Id::SSubscribe
-            | Id::SUnsubscribe
-            | Id::Ping
-            | Id::Quit
-            | Id::Reset
+        Id::SUBSCRIBE
+            | Id::UNSUBSCRIBE
+            | Id::PSUBSCRIBE
+            | Id::PUNSUBSCRIBE
+            | Id::SSUBSCRIBE
+            | Id::SUNSUBSCRIBE
+            | Id::PING
+            | Id::QUIT
+            | Id::RESET
     );
     if allowed || !spec.takes(arguments.len()) {
         return None;
@@ -98,6 +83,114 @@ pub(super) fn send_message(
     }
     hub.publish(channel, payload)
 }
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    alone("subscribe", -2, "pubsub noscript loading stale", |e, a| {
+        e.subscribe(ChannelKind::Channel, &a[1..])
+    })
+    .since("2.0.0", Group::PubSub)
+    .syntax("channel...")
+    .summary("Subscribes to channels.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    alone("psubscribe", -2, "pubsub noscript loading stale", |e, a| {
+        e.subscribe(ChannelKind::Pattern, &a[1..])
+    })
+    .since("2.0.0", Group::PubSub)
+    .syntax("pattern:(pattern/pattern)...")
+    .summary("Subscribes to all channels that match patterns.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    alone("ssubscribe", -2, "pubsub noscript loading stale", |e, a| {
+        e.subscribe(ChannelKind::ShardChannel, &a[1..])
+    })
+    .keys(&[key(1, NOT_KEY).to(-1, 1)])
+    .since("7.0.0", Group::PubSub)
+    .syntax("shardchannel...")
+    .summary("Subscribes to channels of a hash slot.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    alone("unsubscribe", -1, "pubsub noscript loading stale", |e, a| {
+        e.unsubscribe(ChannelKind::Channel, &a[1..]);
+        Ok(())
+    })
+    .since("2.0.0", Group::PubSub)
+    .syntax("[channel...]")
+    .summary("Ends subscriptions to channels.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    alone("punsubscribe", -1, "pubsub noscript loading stale", |e, a| {
+        e.unsubscribe(ChannelKind::Pattern, &a[1..]);
+        Ok(())
+    })
+    .since("2.0.0", Group::PubSub)
+    .syntax("[pattern/pattern...]")
+    .summary("Ends subscriptions to patterns.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    alone("sunsubscribe", -1, "pubsub noscript loading stale", |e, a| {
+        e.unsubscribe(ChannelKind::ShardChannel, &a[1..]);
+        Ok(())
+    })
+    .keys(&[key(1, NOT_KEY).to(-1, 1)])
+    .since("7.0.0", Group::PubSub)
+    .syntax("[shardchannel...]")
+    .summary("Ends subscriptions to channels of a hash slot.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    alone("publish", 3, "pubsub loading stale fast", |e, a| {
+        e.publish(ChannelKind::Channel, a);
+        Ok(())
+    })
+    .since("2.0.0", Group::PubSub)
+    .syntax("channel message")
+    .summary("Sends a message to the subscribers of a channel.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    alone("spublish", 3, "pubsub loading stale fast", |e, a| {
+        e.publish(ChannelKind::ShardChannel, a);
+        Ok(())
+    })
+    .keys(&[key(1, NOT_KEY)])
+    .since("7.0.0", Group::PubSub)
+    .syntax("shardchannel message")
+    .summary("Sends a message to the subscribers of a hash slot's channel.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    container("pubsub", -2, PUBSUB)
+        .since("2.8.0", Group::PubSub)
+        .summary("A container for commands about subscriptions."),
+];
+
+const PUBSUB: &[CommandSpec] = &[
+    command("pubsub|channels", -2, "pubsub loading stale", |e, a| {
+        e.channels(ChannelKind::Channel, a)
+    })
+    .since("2.8.0", Group::PubSub)
+    .syntax("[pattern/pattern]")
+    .summary("Lists the channels that have subscribers.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    command("pubsub|numsub", -2, "pubsub loading stale", |e, a| {
+        e.subscribers(ChannelKind::Channel, &a[2..])
+    })
+    .since("2.8.0", Group::PubSub)
+    .syntax("[channel...]")
+    .summary("Counts the subscribers of channels.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    command("pubsub|numpat", 2, "pubsub loading stale", |e, _| e.patterns())
+        .since("2.8.0", Group::PubSub)
+        .summary("Counts the patterns that have subscribers."),
+    command("pubsub|shardchannels", -2, "pubsub loading stale", |e, a| {
+        e.channels(ChannelKind::ShardChannel, a)
+    })
+    .since("7.0.0", Group::PubSub)
+    .syntax("[pattern/pattern]")
+    .summary("Lists the channels of hash slots that have subscribers.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    command("pubsub|shardnumsub", -2, "pubsub loading stale", |e, a| {
+        e.subscribers(ChannelKind::ShardChannel, &a[2..])
+    })
+    .since("7.0.0", Group::PubSub)
+    .syntax("[shardchannel...]")
+    .summary("Counts the subscribers of channels of hash slots.")
+    .takes_time("O(N), N is the number of subscribers and of patterns"),
+    command("pubsub|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("6.2.0", Group::PubSub)
+        .summary("Lists the subcommands."),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE.
@@ -182,44 +275,38 @@ impl<'a> Execution<'_, 'a> {
         }
     }
 
-    /// PUBSUB.
-    pub(super) fn pubsub(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let hub = self.server.hub();
-        match subcommand("pubsub", &SUBCOMMANDS, arguments)? {
-            Subcommand::Channels(kind) => {
-                let pattern = &arguments[2..];
-                if pattern.len() > 1 {
-                    let name =
-                        if kind == ChannelKind::Channel { "channels" } else { "shardchannels" };
-                    debug_assert!(is(arguments[1], name), "another subcommand");
-                    return Err(wrong_part("PUBSUB", arguments[1]));
-                }
-                // The client of a reply that is too long is closed, so its rest does not matter.
-                let names = hub.names(kind, pattern.first().copied(), self.room());
-                self.reply(|out| {
-                    out.array(names.len());
-                    for name in &names {
-                        out.bulk(name);
-                    }
-                });
-            }
-            Subcommand::NumSub(kind) => {
-                let names = &arguments[2..];
-                self.reply(|out| {
-                    out.array(names.len() * 2);
-                    for name in names {
-                        out.bulk(name);
-                        out.integer(hub.subscribers(kind, name).cast_signed());
-                    }
-                });
-            }
-            Subcommand::NumPat => {
-                let patterns = hub.counts().patterns;
-                self.reply(|out| out.integer(patterns.cast_signed()));
-            }
-            Subcommand::Help => self.help(&HELP),
+    /// PUBSUB CHANNELS and PUBSUB SHARDCHANNELS.
+    fn channels(&mut self, kind: ChannelKind, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let pattern = &arguments[2..];
+        if pattern.len() > 1 {
+            return Err(wrong_part("PUBSUB", arguments[1]));
         }
-        Ok(())
+        // The client of a reply that is too long is closed, so its rest does not matter.
+        let names = self.server.hub().names(kind, pattern.first().copied(), self.room());
+        self.answer(|out| {
+            out.array(names.len());
+            for name in &names {
+                out.bulk(name);
+            }
+        })
+    }
+
+    /// PUBSUB NUMSUB and PUBSUB SHARDNUMSUB.
+    fn subscribers(&mut self, kind: ChannelKind, names: &[&'a [u8]]) -> Result<(), CommandError> {
+        let hub = self.server.hub();
+        self.answer(|out| {
+            out.array(names.len() * 2);
+            for name in names {
+                out.bulk(name);
+                out.integer(hub.subscribers(kind, name).cast_signed());
+            }
+        })
+    }
+
+    /// PUBSUB NUMPAT.
+    fn patterns(&mut self) -> Result<(), CommandError> {
+        let patterns = self.server.hub().counts().patterns;
+        self.answer(|out| out.integer(patterns.cast_signed()))
     }
 
     /// Makes the subscriptions of this connection, which has none yet.

@@ -1,8 +1,7 @@
 //! The commands of an append-only file of Redis.
 
 use crate::command::arguments::is;
-use crate::command::flags::Flag;
-use crate::command::table::{self, Id};
+use crate::command::table::{self, Flag, Id};
 
 /// How a command of an append-only file is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,24 +56,24 @@ pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
         return Replay::Refused(Refusal::Unexpected);
     }
     match spec.id {
-        Id::Select => Replay::Select,
-        Id::Multi => Replay::Multi,
-        Id::Exec => Replay::Exec,
+        Id::SELECT => Replay::Select,
+        Id::MULTI => Replay::Multi,
+        Id::EXEC => Replay::Exec,
         // If only one database is imported, another one cannot give its keys.
-        Id::SwapDb | Id::Move if !all_databases => Replay::Refused(Refusal::OtherDatabase),
-        Id::Copy if arguments.len() > 4 && !all_databases => {
+        Id::SWAPDB | Id::MOVE if !all_databases => Replay::Refused(Refusal::OtherDatabase),
+        Id::COPY if arguments.len() > 4 && !all_databases => {
             Replay::Refused(Refusal::OtherDatabase)
         }
         // Before Redis 5, a script is logged and sent instead of its changes. It may call what scripts cannot call
         // here: executed, it could silently have other effects.
-        Id::Eval | Id::EvalSha => Replay::Refused(Refusal::Script),
+        Id::EVAL | Id::EVALSHA => Replay::Refused(Refusal::Script),
         // Redis never writes MIGRATE, but the deletion: executed, it would send keys to a server that the file names.
-        Id::Migrate => Replay::Refused(Refusal::Unexpected),
+        Id::MIGRATE => Replay::Refused(Refusal::Unexpected),
         // Redis logs PFCOUNT because it may store the number in the value. This program does not.
-        Id::SPublish | Id::PfCount => Replay::Ignore,
-        Id::FlushAll => Replay::ExecuteAlways(spec.name),
+        Id::SPUBLISH | Id::PFCOUNT => Replay::Ignore,
+        Id::FLUSHALL => Replay::ExecuteAlways(spec.name),
         _ if spec.has_flag(Flag::Write) => Replay::Execute(spec.name),
-        _ if spec.keys.0 == 0 => Replay::Ignore,
+        _ if spec.key_specs.is_empty() => Replay::Ignore,
         _ => Replay::Refused(Refusal::Unexpected),
     }
 }

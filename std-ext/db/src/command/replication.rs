@@ -7,6 +7,8 @@ use crate::command::cluster::DISABLED;
 use crate::command::cluster::nodes::ShownNodes;
 use crate::command::execute::Execution;
 use crate::command::redirects::port;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, alone};
 use crate::log::Fsync;
 use crate::resp::write::RespWriter;
 use crate::state::number;
@@ -24,6 +26,57 @@ const WAITAOF_WITHOUT_LOG: &str =
 const FOLLOWS_NO_OTHER: &str = "ERR this server cannot be a replica of another; to import a running Redis and \
                                 follow it, run `hedgerow-db import --live redis://HOST:PORT --dir DIR` before you \
                                 start the server";
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    alone("wait", 3, "noscript", |e, a| e.wait(a))
+        .since("3.0.0", Group::Generic)
+        .syntax("numreplicas/integer timeout/integer")
+        .summary(
+            "Waits until all changes are durable, and returns the number of live replicas; \
+            0 without a cluster.",
+        )
+        .only_in("connection slow")
+        .tips("request_policy:all_shards response_policy:agg_min"),
+    // Of Redis 7.2.
+    alone("waitaof", 4, "noscript", |e, a| e.wait_aof(a))
+        .since("7.2.0", Group::Generic)
+        .syntax("numlocal/integer numreplicas/integer timeout/integer")
+        .summary("Syncs the log, and returns whether it is synced and the number of live replicas.")
+        .only_in("connection slow")
+        .tips("request_policy:all_shards response_policy:agg_min"),
+    alone("role", 1, "noscript loading stale fast", |e, _| {
+        e.role();
+        Ok(())
+    })
+    .since("2.8.12", Group::Server)
+    .summary("Returns the replication role.")
+    .also_in("admin dangerous")
+    .without_data(),
+    alone("replicaof", 3, "admin noscript stale no_async_loading", |e, a| e.replicaof(a))
+        .since("5.0.0", Group::Server)
+        .syntax("args:<host-port:(host port/integer)|no-one:(NO ONE)>")
+        .summary("Accepts NO ONE: the server cannot be a replica."),
+    alone("slaveof", 3, "admin noscript stale no_async_loading", |e, a| e.replicaof(a))
+        .since("1.0.0", Group::Server)
+        .syntax("args:<host-port:(host port/integer)|no-one:(NO ONE)>")
+        .summary("Accepts NO ONE: the server cannot be a replica."),
+    alone("readonly", 1, "loading stale fast", |e, _| e.read_stale(true))
+        .since("3.0.0", Group::Cluster)
+        .summary("Enables reads that may be stale for a connection to a replica of a cluster.")
+        .also_in("connection")
+        .without_data(),
+    alone("readwrite", 1, "loading stale fast", |e, _| e.read_stale(false))
+        .since("3.0.0", Group::Cluster)
+        .summary("Disables reads that may be stale for a connection to a replica of a cluster.")
+        .also_in("connection")
+        .without_data(),
+    alone("asking", 1, "fast", |e, _| e.asking())
+        .since("3.0.0", Group::Cluster)
+        .summary("Accepted without effect: no slot moves.")
+        .also_in("connection")
+        .without_data(),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// REPLICAOF and SLAVEOF. Tools send `REPLICAOF NO ONE` to a server that should be a primary.

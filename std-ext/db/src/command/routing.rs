@@ -7,12 +7,9 @@
 use crate::cluster::view::{MemberRole, ViewReader};
 use crate::command::arguments::CommandError;
 use crate::command::execute::Execution;
-use crate::command::flags::Flag;
-use crate::command::key_places::{counted_keys, places};
 use crate::command::queue::Queued;
 use crate::command::redirects::Redirects;
-use crate::command::subcommands;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::{CommandSpec, Flag, Id};
 use crate::state::slots::slot;
 
 /// The reply to commands while the data is being loaded.
@@ -62,17 +59,17 @@ impl<'t> Execution<'t, '_> {
         spec: &'static CommandSpec,
         arguments: &[&[u8]],
     ) -> Result<(), CommandError> {
-        let spec = with_subcommand(spec, arguments);
-        let slot = common_slot(spec, arguments)?;
+        let part = spec.with_part(arguments);
+        let slot = common_slot(part, arguments)?;
         match group.view().role {
             // Clients may ask a node that is loading where the others are.
-            MemberRole::Loading if spec.has_flag(Flag::Loading) || spec.id == Id::Cluster => Ok(()),
+            MemberRole::Loading if part.has_flag(Flag::Loading) || spec.id == Id::CLUSTER => Ok(()),
             MemberRole::Loading => Err(LOADING.into()),
             _ if slot.is_some_and(|slot| !group.view().owns(slot)) => {
                 Err(self.redirects().to_owner(group.view(), slot))
             }
             MemberRole::Primary => Ok(()),
-            MemberRole::Follower => self.route_on_follower(group, spec, slot),
+            MemberRole::Follower => self.route_on_follower(group, part, slot),
         }
     }
 
@@ -85,7 +82,7 @@ impl<'t> Execution<'t, '_> {
     ) -> Result<(), CommandError> {
         let mut common = None;
         for (spec, arguments) in commands {
-            let slot = common_slot(with_subcommand(spec, arguments), arguments)?;
+            let slot = common_slot(spec.with_part(arguments), arguments)?;
             if let Some(slot) = slot
                 && *common.get_or_insert(slot) != slot
             {
@@ -120,26 +117,9 @@ impl<'t> Execution<'t, '_> {
     }
 }
 
-/// Returns the subcommand of a command that has one, or else the command.
-pub(super) fn with_subcommand(
-    spec: &'static CommandSpec,
-    arguments: &[&[u8]],
-) -> &'static CommandSpec {
-    // A command with subcommands has no keys itself, so commands with keys need no search.
-    let part = arguments.get(1).filter(|_| spec.keys.0 == 0);
-    part.and_then(|part| subcommands::find(arguments[0], part)).unwrap_or(spec)
-}
-
 /// Returns the slot of a command's keys; `None` if it has none.
 fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, CommandError> {
-    if spec.counts_keys() {
-        return common(counted_keys(arguments).iter().map(|key| slot(key)));
-    }
-    if spec.keys.0 == 0 {
-        return Ok(None);
-    }
-    let keys = places(spec, arguments).filter_map(|place| arguments.get(place));
-    common(keys.map(|key| slot(key)))
+    common(spec.keys_among(arguments).map(slot))
 }
 
 fn common(mut slots: impl Iterator<Item = u16>) -> Result<Option<u16>, CommandError> {

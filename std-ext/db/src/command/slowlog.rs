@@ -1,23 +1,10 @@
 //! SLOWLOG: the commands that took longest.
 
-use crate::command::arguments::{CommandError, subcommand, wrong_part};
+use crate::command::arguments::{CommandError, wrong_part};
 use crate::command::execute::Execution;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, command, container};
 use crate::state::number;
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Get,
-    Len,
-    Reset,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 4] = [
-    ("get", -2, Subcommand::Get),
-    ("len", 2, Subcommand::Len),
-    ("reset", 2, Subcommand::Reset),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 10] = [
     "SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -35,28 +22,51 @@ const HELP: [&str; 10] = [
 /// The entries that SLOWLOG GET shows by default.
 const DEFAULT_COUNT: usize = 10;
 
-impl<'a> Execution<'_, 'a> {
-    /// SLOWLOG.
-    pub(super) fn slowlog(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let named = subcommand("slowlog", &SUBCOMMANDS, arguments)?;
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("slowlog", -2, SLOWLOG)
+    .since("2.2.12", Group::Server)
+    .summary("A container for slow log commands.")
+    .without_data()];
+
+const SLOWLOG: &[CommandSpec] = &[
+    command("slowlog|get", -2, "admin loading stale", |e, a| e.slow_commands(a))
+        .since("2.2.12", Group::Server)
+        .syntax("[count/integer]")
+        .summary("Returns the latest slow commands.")
+        .takes_time("O(N), N is the length of the reply")
+        .tips("request_policy:all_nodes nondeterministic_output"),
+    command("slowlog|len", 2, "admin loading stale", |e, _| e.slow_commands_count())
+        .since("2.2.12", Group::Server)
+        .summary("Counts the entries of the slow log.")
+        .tips("request_policy:all_nodes response_policy:agg_sum nondeterministic_output"),
+    command("slowlog|reset", 2, "admin loading stale", |e, _| e.forget_slow_commands())
+        .since("2.2.12", Group::Server)
+        .summary("Removes all entries of the slow log.")
+        .tips("request_policy:all_nodes response_policy:all_succeeded"),
+    command("slowlog|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("6.2.0", Group::Server)
+        .summary("Lists the subcommands."),
+];
+
+impl Execution<'_, '_> {
+    /// SLOWLOG LEN.
+    fn slow_commands_count(&mut self) -> Result<(), CommandError> {
         // Commands before this one may belong into the log.
         self.execute_batch();
-        match named {
-            Subcommand::Get => self.slow_commands(arguments)?,
-            Subcommand::Len => {
-                let length = self.meter.diagnostics.slow_log.len();
-                self.reply(|out| out.integer(length.cast_signed() as i64));
-            }
-            Subcommand::Reset => {
-                self.meter.diagnostics.slow_log.reset();
-                self.reply(|out| out.ok());
-            }
-            Subcommand::Help => self.help(&HELP),
-        }
-        Ok(())
+        let length = self.meter.diagnostics.slow_log.len();
+        self.answer(|out| out.integer(length.cast_signed() as i64))
     }
 
+    /// SLOWLOG RESET.
+    fn forget_slow_commands(&mut self) -> Result<(), CommandError> {
+        self.execute_batch();
+        self.meter.diagnostics.slow_log.reset();
+        self.answer(|out| out.ok())
+    }
+
+    /// SLOWLOG GET.
     fn slow_commands(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
+        self.execute_batch();
         let count = match &arguments[2..] {
             [] => DEFAULT_COUNT,
             [count] => {

@@ -6,9 +6,51 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::{ReplyKind, error_text};
-use crate::command::table;
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, KeyRange, KeyUse, OW, RO, UPDATE, key, unknown};
+use crate::command::table::{self, CommandSpec, command};
 use crate::request::{MultiKeyOp, Query, RequestError};
 use crate::state::number;
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    command("sort", -2, "write denyoom movablekeys", |e, a| e.sort(a, false))
+        .keys(&[
+            key(1, RO | ACCESS),
+            unknown(RO | ACCESS).notes(
+                "For the optional BY/GET keyword. It is marked 'unknown' because the key names \
+            derive from the content of the key we sort",
+            ),
+            unknown(OW | UPDATE).notes(
+                "For the optional STORE keyword. It is marked 'unknown' because the keyword \
+            can appear anywhere in the argument array",
+            ),
+        ])
+        .found_by(sorted_keys)
+        .since("1.0.0", Group::Generic)
+        .syntax(
+            "key#0 [BY pattern/pattern#1] [LIMIT offset_count:(offset/integer \
+            count/integer)] [GET pattern/pattern#1...+] [order:<ASC|DESC>] \
+            [sorting:ALPHA] [STORE destination#2]",
+        )
+        .summary("Sorts the elements of a key. Strings have none.")
+        .only_in("write set sortedset list slow dangerous"),
+    command("sort_ro", -2, "readonly movablekeys", |e, a| e.sort(a, true))
+        .keys(&[
+            key(1, RO | ACCESS),
+            unknown(RO | ACCESS).notes(
+                "For the optional BY/GET keyword. It is marked 'unknown' because the key names \
+            derive from the content of the key we sort",
+            ),
+        ])
+        .since("7.0.0", Group::Generic)
+        .syntax(
+            "key#0 [BY pattern/pattern#1] [LIMIT offset_count:(offset/integer \
+            count/integer)] [GET pattern/pattern#1...+] [order:<ASC|DESC>] [sorting:ALPHA]",
+        )
+        .summary("Sorts the elements of a key. Strings have none.")
+        .only_in("read set sortedset list slow dangerous"),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// SORT, and SORT_RO if `reads_only`. A missing key has no elements, so the result is empty; a string is an error.
@@ -75,4 +117,26 @@ impl<'a> Execution<'_, 'a> {
         }
         Ok(())
     }
+}
+/// The keys of SORT: the first argument, and the destination.
+fn sorted_keys(arguments: &[&[u8]]) -> KeyRange {
+    KeyRange::one(1).and(destination(arguments).map(|place| (place, KeyUse(OW | UPDATE))))
+}
+
+/// Returns the position of the key at which SORT stores the result. As Redis does, it finds one even if another
+/// argument is wrong.
+fn destination(arguments: &[&[u8]]) -> Option<usize> {
+    let (mut at, mut found) = (2, None);
+    while let Some(option) = arguments.get(at) {
+        at += match option {
+            option if is(option, "limit") => 3,
+            option if is(option, "get") || is(option, "by") => 2,
+            option if is(option, "store") && at + 1 < arguments.len() => {
+                found = Some(at + 1);
+                2
+            }
+            _ => 1,
+        };
+    }
+    found
 }

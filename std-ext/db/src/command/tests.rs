@@ -75,7 +75,7 @@ fn command_info_lists_subcommands() {
 #[test]
 fn keys_of_a_command_are_among_its_arguments() {
     let mut client = TestClient::new();
-    let names = table::COMMANDS.iter().chain(&subcommands::SUBCOMMANDS).map(|spec| spec.name);
+    let names = table::COMMANDS.iter().chain(table::SUBCOMMANDS).map(|spec| spec.name);
     for name in names {
         for count in 0..6 {
             let given: Vec<String> = (0..count).map(|n| format!("a{n}")).collect();

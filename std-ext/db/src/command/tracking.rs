@@ -3,11 +3,8 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::client_tracking::{ClientTracking, TrackingChoice, is_tracked};
 use crate::command::execute::Execution;
-use crate::command::flags::Flag;
-use crate::command::key_places::places;
 use crate::command::queue::Queued;
-use crate::command::routing::with_subcommand;
-use crate::command::table::CommandSpec;
+use crate::command::table::{CommandSpec, Flag};
 use crate::limits::{TRACKING_PREFIX_BYTES, TRACKING_PREFIXES};
 use crate::pubsub::Mailbox;
 use crate::state::number;
@@ -109,7 +106,7 @@ pub(super) fn keys_of<'k>(
     spec: &CommandSpec,
     arguments: &[&'k [u8]],
 ) -> impl Iterator<Item = &'k [u8]> {
-    places(spec, arguments).filter_map(|place| arguments.get(place).copied())
+    spec.keys_among(arguments)
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -126,7 +123,7 @@ impl<'a> Execution<'_, 'a> {
         tracking.begin(spec.map(|spec| spec.id), queued);
         // What is queued is read when EXEC executes it, and remembered then.
         let Some(spec) = spec.filter(|_| !queued) else { return };
-        let detailed = with_subcommand(spec, arguments);
+        let detailed = spec.with_part(arguments);
         if !(tracking.remembers() && is_tracked(detailed)) {
             tracking.has_changes |= spec.has_flag(Flag::Write);
             return;
@@ -146,7 +143,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn remember_queued(&self, commands: &[Queued<'_>]) {
         if let Some(tracking) = &self.connection.tracking {
             for (spec, arguments) in commands {
-                let spec = with_subcommand(spec, arguments);
+                let spec = spec.with_part(arguments);
                 tracking.remember_own(spec, keys_of(spec, arguments), None);
             }
         }

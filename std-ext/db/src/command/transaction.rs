@@ -6,14 +6,14 @@
 
 use crate::command::arguments::{CommandError, is, resolve, wrong_number};
 use crate::command::batch::{BatchOutcome, transaction_refused};
-use crate::command::diagnostics::counters;
 use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
-use crate::command::flags::Flag;
 use crate::command::pubsub::refused_to_subscriber;
 use crate::command::queue::Queued;
 use crate::command::reply::error_text;
-use crate::command::table::{self, CommandSpec, Id};
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{RO, key};
+use crate::command::table::{self, CommandSpec, Flag, Id, alone};
 use crate::request::RequestError;
 use crate::state::number;
 use crate::state::watched_keys::KeyWatch;
@@ -28,15 +28,47 @@ const MISSING_DB: &str =
 
 /// Returns whether a command is executed by the session, as a part of the transaction.
 pub(super) fn is_about_keys(spec: &CommandSpec) -> bool {
-    let has_keys = spec.keys.0 != 0 && !spec.has_flag(Flag::PubSub);
-    let others = [Id::FlushDb, Id::FlushAll, Id::Memory, Id::Object, Id::Select];
+    let has_keys = spec.has_keys() && !spec.is_eval();
+    let others = [Id::FLUSHDB, Id::FLUSHALL, Id::MEMORY, Id::OBJECT, Id::SELECT];
     has_keys || others.contains(&spec.id) || asks_database(spec)
 }
 
 /// Returns whether a command asks about all keys of a database.
 pub(super) fn asks_database(spec: &CommandSpec) -> bool {
-    matches!(spec.id, Id::Keys | Id::Scan | Id::RandomKey | Id::DbSize)
+    matches!(spec.id, Id::KEYS | Id::SCAN | Id::RANDOMKEY | Id::DBSIZE)
 }
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+    alone("multi", 1, "noscript loading stale fast allow_busy", |e, _| e.multi())
+        .since("1.2.0", Group::Transactions)
+        .summary("Starts a transaction: commands are queued until EXEC.")
+        .without_data()
+        .brief(),
+    alone("exec", 1, "noscript loading stale skip_slowlog", |e, _| e.exec())
+        .since("1.2.0", Group::Transactions)
+        .summary("Executes all queued commands, atomically.")
+        .takes_time("Depends on the commands that are queued"),
+    alone("discard", 1, "noscript loading stale fast allow_busy", |e, _| e.discard())
+        .since("2.0.0", Group::Transactions)
+        .summary("Discards a transaction.")
+        .takes_time("Depends on the commands that are queued"),
+    alone("watch", -2, "noscript loading stale fast allow_busy", |e, a| e.watch(&a[1..]))
+        .keys(&[key(1, RO).to(-1, 1)])
+        .since("2.2.0", Group::Transactions)
+        .syntax("key#0...")
+        .summary(
+            "Watches keys: the next transaction is executed only if none of them changes before.",
+        )
+        .takes_time("O(N), N is the number of keys"),
+    alone("unwatch", 1, "noscript loading stale fast allow_busy", |e, _| {
+        e.unwatch();
+        Ok(())
+    })
+    .since("2.2.0", Group::Transactions)
+    .summary("Forgets the watched keys of a connection.")
+    .takes_time("O(N), N is the number of keys"),
+];
 
 impl<'a> Execution<'_, 'a> {
     /// MULTI.
@@ -114,7 +146,7 @@ impl<'a> Execution<'_, 'a> {
             self.route_transaction(group, &commands)?;
         }
         #[cfg(feature = "scripts")]
-        if commands.iter().any(|(spec, _)| spec.counts_keys()) {
+        if commands.iter().any(|(spec, _)| spec.is_eval()) {
             let executed = self.execute_with_scripts(&commands, watch.as_deref());
             self.push_own_mail();
             return executed;
@@ -140,7 +172,7 @@ impl<'a> Execution<'_, 'a> {
         execution.collects = true;
         let mut places = Vec::new();
         for (spec, arguments) in commands {
-            let restored = if spec.id == Id::Restore { next_restored.next() } else { None };
+            let restored = if spec.id == Id::RESTORE { next_restored.next() } else { None };
             if is_about_keys(spec)
                 && let Some(error) = execution.refusal_at_exec(spec, arguments)
             {
@@ -199,7 +231,7 @@ impl<'a> Execution<'_, 'a> {
         for (spec, arguments) in commands.iter().filter(|(spec, _)| !is_about_keys(spec)) {
             if let Some(error) = execution.refusal_at_exec(spec, arguments) {
                 execution.error(error.as_ref());
-            } else if spec.id == Id::SSubscribe {
+            } else if spec.id == Id::SSUBSCRIBE {
                 execution.error(NO_SHARD_CHANNELS);
             } else {
                 execution.dispatch_queued(spec, arguments);
@@ -224,16 +256,16 @@ impl<'a> Execution<'_, 'a> {
     /// Replies that a command has a wrong number of arguments.
     #[cold]
     pub(super) fn wrong_arity(&mut self, spec: &CommandSpec) {
-        self.refuse(spec, spec.id as usize, wrong_number(spec.name));
+        self.refuse(spec, wrong_number(spec.name));
     }
 
     /// Refuses a command before it is executed, and counts that for the command of this number. The transaction fails
     /// to which the command belongs.
     #[cold]
-    pub(super) fn refuse(&mut self, spec: &CommandSpec, number: usize, mut error: CommandError) {
+    pub(super) fn refuse(&mut self, spec: &CommandSpec, mut error: CommandError) {
         self.dataless += 1;
-        self.meter.reject(number);
-        if spec.id == Id::Exec {
+        self.meter.reject(spec.id.number().into());
+        if spec.id == Id::EXEC {
             self.end_transaction();
             error = transaction_refused(&error);
         } else if let Some(queue) = &mut self.connection.queue {
@@ -264,7 +296,7 @@ impl<'a> Execution<'_, 'a> {
             && let Some(spec) = spec
             && let Some(error) = refused_to_subscriber(spec, arguments)
         {
-            self.refuse(spec, counters::number(spec.id, arguments), error);
+            self.refuse(spec.with_part(arguments), error);
             return true;
         }
         if self.meter.diagnostics.is_busy() && self.refuse_while_busy(spec, arguments) {
@@ -316,30 +348,30 @@ impl<'a> Execution<'_, 'a> {
         };
         match spec.id {
             // As in `processCommand`. A nested MULTI and a WATCH reply an error, and do not abort the transaction.
-            Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Reset | Id::Quit => {
+            Id::MULTI | Id::EXEC | Id::DISCARD | Id::WATCH | Id::RESET | Id::QUIT => {
                 return Ok(QueueDecision::Now);
             }
             #[cfg(not(feature = "scripts"))]
-            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
+            Id::EVAL | Id::EVALSHA | Id::EVAL_RO | Id::EVALSHA_RO | Id::SCRIPT => {
                 return Ok(QueueDecision::Invalid);
             }
             // They would change how the replies of the transaction are written.
-            Id::Hello | Id::Monitor => return Err(NOT_ALLOWED.into()),
-            Id::Client if is(arguments[1], "reply") => return Err(NOT_ALLOWED.into()),
+            Id::HELLO | Id::MONITOR => return Err(NOT_ALLOWED.into()),
+            Id::CLIENT if is(arguments[1], "reply") => return Err(NOT_ALLOWED.into()),
             // In a cluster the commands behind it are meant for another database.
-            Id::Select
+            Id::SELECT
                 if self.group().is_some()
                     && number::integer(arguments[1]).is_some_and(|number| number != 0) =>
             {
                 self.select(arguments[1])?;
             }
             // The locks of a transaction are those of the keyspaces with which it began.
-            Id::SwapDb => return Err(error_text(RequestError::SwapInTransaction).into()),
+            Id::SWAPDB => return Err(error_text(RequestError::SwapInTransaction).into()),
             // As in Redis, the client learns of it before EXEC.
             _ if self.needs_memory(spec, arguments) && self.session.is_memory_full() => {
                 return Err(error_text(RequestError::OutOfMemory).into());
             }
-            _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
+            _ if spec.key_specs.is_empty() => check_keyless(spec, arguments)?,
             _ => {}
         }
         if let Some(group) = self.group() {
@@ -355,7 +387,7 @@ impl<'a> Execution<'_, 'a> {
     )]
     fn needs_memory(&self, spec: &CommandSpec, arguments: &[&[u8]]) -> bool {
         #[cfg(feature = "scripts")]
-        if spec.counts_keys() {
+        if spec.is_eval() {
             return self.script_needs_memory(spec.id, arguments);
         }
         let _ = arguments;

@@ -7,7 +7,6 @@ use super::users::Users;
 use crate::command::arguments::{CommandError, resolve};
 use crate::command::client_line;
 use crate::command::context::ClientInfo;
-use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
 use crate::command::table::CommandSpec;
 use std::sync::Arc;
@@ -65,7 +64,7 @@ impl<'a> Execution<'_, 'a> {
         arguments: &[&'a [u8]],
     ) -> bool {
         let Some(error) = self.refusal(spec, arguments) else { return true };
-        self.refuse(spec, number(spec.id, arguments), error);
+        self.refuse(spec.with_part(arguments), error);
         false
     }
 

@@ -1,35 +1,9 @@
 //! The set of commands that a user may execute.
 
 use super::absent::ABSENT;
-use crate::command::diagnostics::counters::{NUMBERS, spec};
-use crate::command::subcommands::{self, SUBCOMMANDS, find_spec};
-use crate::command::table::{COMMANDS, CommandSpec};
+use crate::command::table::groups::Categories;
+use crate::command::table::{COMMANDS, CommandSpec, NUMBERS, by_number, find_spec};
 use std::sync::LazyLock;
-
-/// The categories of Redis 7, in its order.
-pub(super) const CATEGORIES: [&str; 21] = [
-    "keyspace",
-    "read",
-    "write",
-    "set",
-    "sortedset",
-    "list",
-    "hash",
-    "string",
-    "bitmap",
-    "hyperloglog",
-    "geo",
-    "stream",
-    "pubsub",
-    "admin",
-    "fast",
-    "slow",
-    "blocking",
-    "dangerous",
-    "connection",
-    "transaction",
-    "scripting",
-];
 
 /// All commands and subcommands that have a number: first those of this server, with the numbers of their counters.
 pub(super) const ALL: usize = NUMBERS + ABSENT.len();
@@ -45,8 +19,7 @@ pub(super) struct CommandNumber(u16);
 impl CommandNumber {
     /// Returns the number of a command or subcommand of this server.
     pub(super) fn of(wanted: &'static CommandSpec) -> Self {
-        let part = SUBCOMMANDS.iter().position(|part| std::ptr::eq(part, wanted));
-        Self(part.map_or(wanted.id as usize, |part| COMMANDS.len() + part) as u16)
+        Self(wanted.id.number())
     }
 
     /// Returns the command of this name, in any case. A subcommand is named by its command, a bar and its own name.
@@ -62,23 +35,27 @@ impl CommandNumber {
     /// Returns all numbers: each command, followed by its subcommands.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let own = COMMANDS.iter().flat_map(|command| {
-            std::iter::once(command).chain(subcommands::of(command)).map(Self::of)
+            std::iter::once(command).chain(command.parts().iter()).map(Self::of)
         });
         own.chain((NUMBERS..ALL).map(|number| Self(number as u16)))
     }
 
     pub(super) fn name(self) -> &'static str {
         let number = usize::from(self.0);
-        if number < NUMBERS { spec(number).name } else { ABSENT[number - NUMBERS].0 }
+        if number < NUMBERS { by_number(number).name } else { ABSENT[number - NUMBERS].0 }
     }
 
-    fn categories(self) -> &'static str {
+    fn categories(self) -> Categories {
         let number = usize::from(self.0);
-        if number < NUMBERS { spec(number).categories } else { ABSENT[number - NUMBERS].1 }
+        if number < NUMBERS {
+            by_number(number).categories
+        } else {
+            ABSENT_CATEGORIES[number - NUMBERS]
+        }
     }
 
     fn is_in(self, category: usize) -> bool {
-        PROPERTIES[usize::from(self.0)].categories >> category & 1 == 1
+        self.categories().has(category)
     }
 
     pub(super) fn is_subcommand(self) -> bool {
@@ -87,34 +64,26 @@ impl CommandNumber {
 
     /// Returns the subcommands of a command.
     pub(super) fn subcommands(self) -> impl Iterator<Item = Self> {
-        PROPERTIES[usize::from(self.0)].subcommands.iter().copied()
+        PARTS[usize::from(self.0)].iter().copied()
     }
 }
 
-/// The properties that the names of a command and its categories tell.
-#[derive(Clone, Default)]
-struct Properties {
-    /// One bit for each of [`CATEGORIES`].
-    categories: u32,
-    subcommands: Vec<CommandNumber>,
-}
-
-/// The properties of all commands, by their numbers: a rule about a category reads them many times.
-static PROPERTIES: LazyLock<Vec<Properties>> = LazyLock::new(|| {
-    let mut all = vec![Properties::default(); ALL];
+/// The subcommands of all commands, by their numbers.
+static PARTS: LazyLock<Vec<Vec<CommandNumber>>> = LazyLock::new(|| {
+    let mut all = vec![Vec::new(); ALL];
     for number in CommandNumber::all() {
-        for (bit, category) in CATEGORIES.iter().enumerate() {
-            let is_in = number.categories().split(' ').any(|one| one == *category);
-            all[usize::from(number.0)].categories |= u32::from(is_in) << bit;
-        }
         let command =
             number.name().split_once('|').and_then(|(of, _)| CommandNumber::find(of.as_bytes()));
         if let Some(CommandNumber(command)) = command {
-            all[usize::from(command)].subcommands.push(number);
+            all[usize::from(command)].push(number);
         }
     }
     all
 });
+
+/// The categories of the commands that only Redis has: a rule about a category reads them many times.
+static ABSENT_CATEGORIES: LazyLock<Vec<Categories>> =
+    LazyLock::new(|| ABSENT.iter().map(|(_, categories)| Categories::parse(categories)).collect());
 
 /// The commands that a user may execute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

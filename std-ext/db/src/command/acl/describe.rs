@@ -1,9 +1,10 @@
 //! Descriptions of users: rules that give the same rights.
 
-use super::commands::{CATEGORIES, CommandNumber, CommandSet};
+use super::commands::{CommandNumber, CommandSet};
 use super::selector::Selector;
 use super::user::User;
 use crate::command::hexadecimal;
+use crate::command::table::groups::CATEGORIES;
 use std::borrow::Cow;
 
 impl User {

@@ -3,7 +3,7 @@
 //! - `users`: the table of all users.
 //! - `user`: one user, whose rights are in selectors (`selector`): commands (`commands`), keys and channels.
 //! - `rules`: the words that change a user; `describe`: the words that make it again; `file`: files of them.
-//! - `login`: the user of a connection; `check`: the check of each command; `key_use`: how commands use their keys.
+//! - `login`: the user of a connection; `check`: the check of each command.
 //! - `log`: refused commands; `subcommands`: the command ACL.
 //!
 //! A connection whose user may do everything is unrestricted: one flag lets its commands pass.
@@ -13,7 +13,6 @@ mod check;
 mod commands;
 mod describe;
 mod file;
-pub(super) mod key_use;
 mod log;
 mod login;
 mod rules;
@@ -24,3 +23,5 @@ pub(super) mod users;
 
 #[cfg(test)]
 mod tests;
+
+pub(super) use subcommands::COMMANDS;

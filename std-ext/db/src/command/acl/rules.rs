@@ -1,9 +1,10 @@
 //! Rules: the words that give rights to a user and take them.
 
-use super::commands::{CATEGORIES, CommandNumber, CommandSet};
+use super::commands::{CommandNumber, CommandSet};
 use super::selector::{KeyPattern, Selector};
 use super::user::{PasswordDigest, User, digest};
 use crate::command::arguments::is;
+use crate::command::table::groups::CATEGORIES;
 use crate::resp::inline;
 use std::borrow::Cow;
 use std::fmt;

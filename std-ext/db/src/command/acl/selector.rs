@@ -2,7 +2,7 @@
 //! allows all of it.
 
 use super::commands::{CommandNumber, CommandSet};
-use super::key_use::{KeyUse, has_keys, keys};
+use crate::command::table::keys::KeyUse;
 use crate::command::table::{CommandSpec, Id};
 use crate::glob;
 
@@ -64,8 +64,9 @@ impl Selector {
         {
             return Err(Denied::Command);
         }
-        if !self.all_keys && has_keys(spec) {
-            let refused = keys(spec, arguments)
+        if !self.all_keys && spec.has_keys() {
+            let refused = spec
+                .key_uses(arguments)
                 .find(|(at, key_use)| !self.allows_key(arguments[*at], *key_use));
             if let Some((at, _)) = refused {
                 return Err(Denied::Key(at));
@@ -108,9 +109,9 @@ impl Selector {
 /// Returns the channels that a command publishes or subscribes to, and whether they are patterns.
 fn channels<'k, 'a>(spec: &CommandSpec, arguments: &'k [&'a [u8]]) -> (&'k [&'a [u8]], bool) {
     let range = match spec.id {
-        Id::Subscribe | Id::SSubscribe | Id::PSubscribe => 1..arguments.len(),
-        Id::Publish | Id::SPublish => 1..2,
+        Id::SUBSCRIBE | Id::SSUBSCRIBE | Id::PSUBSCRIBE => 1..arguments.len(),
+        Id::PUBLISH | Id::SPUBLISH => 1..2,
         _ => return (&[], false),
     };
-    (arguments.get(range).unwrap_or_default(), spec.id == Id::PSubscribe)
+    (arguments.get(range).unwrap_or_default(), spec.id == Id::PSUBSCRIBE)
 }

@@ -1,56 +1,22 @@
 //! The command ACL.
 
-use super::commands::CATEGORIES;
 use super::file;
 use super::log::{AclLog, AclLogEntry};
 use super::selector::{Denied, Selector};
 use super::user::DEFAULT;
 use crate::command::arguments::{
-    CommandError, NOT_AN_INTEGER, is, shown, subcommand, wrong_number, wrong_part,
+    CommandError, NOT_AN_INTEGER, is, shown, wrong_number, wrong_part,
 };
 use crate::command::execute::{Execution, NextStep};
 use crate::command::hexadecimal;
-use crate::command::subcommands;
-use crate::command::table::{self, COMMANDS, CommandSpec};
+use crate::command::table::groups::{CATEGORIES, Group};
+use crate::command::table::{self, CommandSpec, command, container};
 use crate::resp::write::RespWriter;
 use crate::state::number;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Cat,
-    DelUser,
-    DryRun,
-    GenPass,
-    GetUser,
-    List,
-    Load,
-    Save,
-    Log,
-    SetUser,
-    Users,
-    WhoAmI,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 13] = [
-    ("cat", -2, Subcommand::Cat),
-    ("deluser", -3, Subcommand::DelUser),
-    ("dryrun", -4, Subcommand::DryRun),
-    ("genpass", -2, Subcommand::GenPass),
-    ("getuser", 3, Subcommand::GetUser),
-    ("list", 2, Subcommand::List),
-    ("load", 2, Subcommand::Load),
-    ("save", 2, Subcommand::Save),
-    ("log", -2, Subcommand::Log),
-    ("setuser", -3, Subcommand::SetUser),
-    ("users", 2, Subcommand::Users),
-    ("whoami", 2, Subcommand::WhoAmI),
-    ("help", 2, Subcommand::Help),
-];
 
 const HELP: [&str; 27] = [
     "ACL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -94,46 +60,93 @@ const NOT_SAVED: &str = "ERR There was an error trying to save the ACLs. Please 
 /// Entries of ACL LOG that are shown if the client gives no number.
 const SHOWN_ENTRIES: usize = 10;
 
-impl<'a> Execution<'_, 'a> {
-    /// ACL.
-    pub(in crate::command) fn acl(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let named = subcommand("acl", &SUBCOMMANDS, arguments)?;
-        let words = &arguments[2..];
-        match named {
-            Subcommand::Cat => self.categories(arguments)?,
-            Subcommand::DelUser => self.delete_users(words)?,
-            Subcommand::DryRun => self.dry_run(words)?,
-            Subcommand::GenPass => self.make_password(arguments)?,
-            Subcommand::GetUser => self.user(words[0]),
-            Subcommand::List => {
-                let lines = self.server.users().lines();
-                self.reply(|out| {
-                    out.array(lines.len());
-                    for line in &lines {
-                        out.bulk(line);
-                    }
-                });
-            }
-            Subcommand::Load => self.load_users()?,
-            Subcommand::Save => self.save_users()?,
-            Subcommand::Log => self.acl_log(arguments)?,
-            Subcommand::SetUser => self.set_user(words)?,
-            Subcommand::Users => {
-                let users = self.server.users().all();
-                self.reply(|out| {
-                    out.array(users.len());
-                    for user in &users {
-                        out.bulk(user.name());
-                    }
-                });
-            }
-            Subcommand::WhoAmI => {
-                let user = Arc::clone(&self.connection.user);
-                self.reply(|out| out.bulk(user.name()));
-            }
-            Subcommand::Help => self.help(&HELP),
-        }
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("acl", -2, ACL)
+    .since("6.0.0", Group::Server)
+    .summary("A container for access list control commands.")
+    .without_data()];
+
+const ACL: &[CommandSpec] = &[
+    command("acl|cat", -2, "noscript loading stale", |e, a| e.categories(a))
+        .since("6.0.0", Group::Server)
+        .syntax("[categoryname]")
+        .summary("Lists the categories, or the commands of one."),
+    command("acl|deluser", -3, "admin noscript loading stale", |e, a| e.delete_users(&a[2..]))
+        .since("6.0.0", Group::Server)
+        .syntax("username...")
+        .summary("Removes users, and closes their connections."),
+    command("acl|dryrun", -4, "admin noscript loading stale", |e, a| e.dry_run(&a[2..]))
+        .since("7.0.0", Group::Server)
+        .syntax("username command [arg...]")
+        .summary("Tells whether a user may execute a command, without executing it."),
+    command("acl|genpass", -2, "noscript loading stale", |e, a| e.make_password(a))
+        .since("6.0.0", Group::Server)
+        .syntax("[bits/integer]")
+        .summary("Generates a password."),
+    command("acl|getuser", 3, "admin noscript loading stale", |e, a| {
+        e.user(a[2]);
         Ok(())
+    })
+    .since("6.0.0", Group::Server)
+    .syntax("username")
+    .summary("Returns the rules of a user."),
+    command("acl|list", 2, "admin noscript loading stale", |e, _| e.user_lines())
+        .since("6.0.0", Group::Server)
+        .summary("Lists the users with their rules, as lines of a file.")
+        .takes_time("O(N), N is the length of the reply"),
+    command("acl|load", 2, "admin noscript loading stale", |e, _| e.load_users())
+        .since("6.0.0", Group::Server)
+        .summary("Reads the users from the file."),
+    command("acl|log", -2, "admin noscript loading stale", |e, a| e.acl_log(a))
+        .since("6.0.0", Group::Server)
+        .syntax("[operation:<count/integer|RESET>]")
+        .summary("Returns the latest commands and logins that were denied.")
+        .takes_time("O(N), N is the length of the reply"),
+    command("acl|save", 2, "admin noscript loading stale", |e, _| e.save_users())
+        .since("6.0.0", Group::Server)
+        .summary("Writes the users to the file."),
+    command("acl|setuser", -3, "admin noscript loading stale", |e, a| e.set_user(&a[2..]))
+        .since("6.0.0", Group::Server)
+        .syntax("username [rule...]")
+        .summary("Creates a user, or changes one."),
+    command("acl|users", 2, "admin noscript loading stale", |e, _| e.user_names())
+        .since("6.0.0", Group::Server)
+        .summary("Lists the names of all users."),
+    command("acl|whoami", 2, "noscript loading stale", |e, _| e.own_user())
+        .since("6.0.0", Group::Server)
+        .summary("Returns the user of the connection."),
+    command("acl|help", 2, "loading stale", |e, _| e.help(&HELP))
+        .since("6.0.0", Group::Server)
+        .summary("Lists the subcommands."),
+];
+
+impl Execution<'_, '_> {
+    /// ACL LIST.
+    fn user_lines(&mut self) -> Result<(), CommandError> {
+        let lines = self.server.users().lines();
+        self.answer(|out| {
+            out.array(lines.len());
+            for line in &lines {
+                out.bulk(line);
+            }
+        })
+    }
+
+    /// ACL USERS.
+    fn user_names(&mut self) -> Result<(), CommandError> {
+        let users = self.server.users().all();
+        self.answer(|out| {
+            out.array(users.len());
+            for user in &users {
+                out.bulk(user.name());
+            }
+        })
+    }
+
+    /// ACL WHOAMI.
+    fn own_user(&mut self) -> Result<(), CommandError> {
+        let user = Arc::clone(&self.connection.user);
+        self.answer(|out| out.bulk(user.name()))
     }
 
     /// ACL SETUSER.
@@ -209,13 +222,14 @@ impl<'a> Execution<'_, 'a> {
             [name] => name,
             _ => return Err(wrong_part("ACL", arguments[1])),
         };
-        let Some(category) = CATEGORIES.iter().find(|category| is(name, category)) else {
+        let Some(category) = CATEGORIES.iter().position(|category| is(name, category)) else {
             return Err(format!("ERR Unknown category '{}'", text(name, 128)).into());
         };
         // Subcommands are commands of their own here, as in `aclCatWithFlags`.
-        let all =
-            || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(subcommands::of(spec)));
-        let is_in = |spec: &&CommandSpec| spec.categories.split(' ').any(|name| name == *category);
+        let all = || {
+            table::COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.parts().iter()))
+        };
+        let is_in = |spec: &&CommandSpec| spec.categories.has(category);
         self.reply(|out| {
             out.array(all().filter(is_in).count());
             all().filter(is_in).for_each(|spec| out.bulk(spec.name.as_bytes()));
@@ -231,9 +245,9 @@ impl<'a> Execution<'_, 'a> {
         };
         let mut spec = table::find(command[0]);
         if let Some(part) = command.get(1)
-            && spec.is_some_and(|spec| subcommands::of(spec).next().is_some())
+            && spec.is_some_and(|spec| !spec.parts().is_empty())
         {
-            spec = subcommands::find(command[0], part);
+            spec = table::find_part(command[0], part);
         }
         let Some(spec) = spec else {
             let name = text(command[0], usize::MAX);

@@ -1,10 +1,7 @@
 //! Tests of users and their rights.
 
-use super::key_use::has_keys;
 use super::users::Users;
-use crate::command::key_places::{counted_keys, places};
-use crate::command::subcommands::{self, SUBCOMMANDS};
-use crate::command::table::{COMMANDS, CommandSpec, Id};
+use crate::command::table::{COMMANDS, CommandSpec, Id, SUBCOMMANDS};
 use crate::command::test_client::TestClient;
 use crate::resp::read::Reply;
 
@@ -24,16 +21,16 @@ fn words(spec: &CommandSpec) -> Vec<String> {
     let mut words: Vec<String> = spec.name.split('|').map(str::to_owned).collect();
     let count = usize::from(spec.arity.unsigned_abs()).max(if spec.arity < 0 { 6 } else { 0 });
     let more = match spec.id {
-        Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => vec!["return 1", "2"],
-        Id::BitOp => vec!["and"],
-        Id::MSetEx => vec!["2"],
+        Id::EVAL | Id::EVALSHA | Id::EVAL_RO | Id::EVALSHA_RO => vec!["return 1", "2"],
+        _ if spec.name == "bitop" => vec!["and"],
+        _ if spec.name == "msetex" => vec!["2"],
         _ => vec![],
     };
     words.extend(more.into_iter().map(str::to_owned));
     while words.len() < count {
         words.push(format!("ok:{}", words.len()));
     }
-    if spec.id == Id::Sort {
+    if spec.name == "sort" {
         words[2..4].clone_from_slice(&["asc".to_owned(), "store".to_owned()]);
     }
     words
@@ -42,19 +39,15 @@ fn words(spec: &CommandSpec) -> Vec<String> {
 /// A user with rights to the pattern `ok:*` alone must be refused as soon as any key has another name.
 #[test]
 fn every_key_of_every_command_is_checked() {
-    let all = COMMANDS.iter().chain(&SUBCOMMANDS);
+    let all = COMMANDS.iter().chain(SUBCOMMANDS);
     let mut checked = 0;
-    for spec in all.filter(|spec| has_keys(spec)) {
-        if subcommands::of(spec).next().is_some() && !spec.name.contains('|') {
+    for spec in all.filter(|spec| spec.has_keys()) {
+        if !spec.parts().is_empty() && !spec.name.contains('|') {
             continue;
         }
         let words = words(spec);
         let bytes: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-        let places: Vec<usize> = if spec.counts_keys() {
-            (3..3 + counted_keys(&bytes).len()).collect()
-        } else {
-            places(spec, &bytes).collect()
-        };
+        let places: Vec<usize> = spec.key_range(&bytes).places().collect();
         assert!(!places.is_empty(), "{words:?} has no key");
         let quoted = |words: &[String]| {
             words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" ")

@@ -6,9 +6,11 @@ mod slot_stats;
 mod tests;
 
 use crate::cluster::view::{KnownGroup, MemberRole, MemberView};
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::redirects::DOWN;
+use crate::command::table::groups::Group;
+use crate::command::table::{CommandSpec, command, container};
 use crate::state::number;
 use crate::state::slots::{SLOTS, slot};
 use nodes::{Coverage, ShownNodes};
@@ -16,44 +18,6 @@ use nodes::{Coverage, ShownNodes};
 /// The reply of a single node to the commands of a cluster.
 pub(super) const DISABLED: CommandError =
     CommandError::Borrowed("ERR This instance has cluster support disabled");
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    CountFailureReports,
-    CountKeysInSlot,
-    Failover,
-    GetKeysInSlot,
-    Info,
-    KeySlot,
-    Links,
-    MyId,
-    MyShardId,
-    Nodes,
-    Replicas,
-    Shards,
-    SlotStats,
-    Slots,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
-    ("count-failure-reports", 3, Subcommand::CountFailureReports),
-    ("countkeysinslot", 3, Subcommand::CountKeysInSlot),
-    ("failover", -2, Subcommand::Failover),
-    ("getkeysinslot", 4, Subcommand::GetKeysInSlot),
-    ("info", 2, Subcommand::Info),
-    ("keyslot", 3, Subcommand::KeySlot),
-    ("links", 2, Subcommand::Links),
-    ("myid", 2, Subcommand::MyId),
-    ("myshardid", 2, Subcommand::MyShardId),
-    ("nodes", 2, Subcommand::Nodes),
-    ("replicas", 3, Subcommand::Replicas),
-    ("slaves", 3, Subcommand::Replicas),
-    ("shards", 2, Subcommand::Shards),
-    ("slot-stats", -4, Subcommand::SlotStats),
-    ("slots", 2, Subcommand::Slots),
-    ("help", 2, Subcommand::Help),
-];
 
 const NO_SLOTS: &str =
     "slots are assigned to groups by the cluster; use `hedgerow-db cluster move`";
@@ -116,65 +80,145 @@ const HELP: [&str; 34] = [
     "    Return information about slots range mappings: start, end, primary, replicas.",
 ];
 
-impl<'a> Execution<'_, 'a> {
-    /// CLUSTER.
-    pub(in crate::command) fn cluster(
-        &mut self,
-        arguments: &[&'a [u8]],
-    ) -> Result<(), CommandError> {
-        // Looked for first: clients and tools for Redis Cluster call these, and "unknown subcommand" would not say what
-        // to do instead.
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("cluster", -2, CLUSTER)
+    .since("3.0.0", Group::Cluster)
+    .summary("A container for cluster commands.")
+    .otherwise(|e, a| e.cluster_refused(a))
+    .without_data()];
+
+const CLUSTER: &[CommandSpec] = &[
+    command("cluster|count-failure-reports", 3, "admin stale", |e, a| {
+        known(&e.shown()?, a[2])?;
+        e.answer(|out| out.integer(0))
+    })
+    .since("3.0.0", Group::Cluster)
+    .syntax("node-id")
+    .summary("Counts the nodes that report the failure of a node.")
+    .tips("nondeterministic_output"),
+    command("cluster|countkeysinslot", 3, "stale", |e, a| e.count_keys(a[2]))
+        .since("3.0.0", Group::Cluster)
+        .syntax("slot/integer")
+        .summary("Counts the keys of a slot at this node.")
+        .shows_data(),
+    command("cluster|failover", -2, "admin stale no_async_loading", |e, a| e.failover(&a[2..]))
+        .since("3.0.0", Group::Cluster)
+        .syntax("[options:<FORCE|TAKEOVER>]")
+        .summary("Makes this follower the primary of its group."),
+    command("cluster|getkeysinslot", 4, "stale", |e, a| e.keys_in_slot(a[2], a[3]))
+        .since("3.0.0", Group::Cluster)
+        .syntax("slot/integer count/integer")
+        .summary("Returns keys of a slot at this node.")
+        .takes_time("O(N), N is the length of the reply")
+        .tips("nondeterministic_output")
+        .shows_data(),
+    command("cluster|help", 2, "loading stale", |e, _| {
+        e.shown()?;
+        e.help(&HELP)
+    })
+    .since("5.0.0", Group::Cluster)
+    .summary("Lists the subcommands."),
+    command("cluster|info", 2, "stale", |e, _| {
+        let text = info(&e.shown()?);
+        e.answer(|out| out.verbatim(*b"txt", text.as_bytes()))
+    })
+    .since("3.0.0", Group::Cluster)
+    .summary("Describes the state of the cluster.")
+    .tips("nondeterministic_output"),
+    command("cluster|keyslot", 3, "stale", |e, a| {
+        e.shown()?;
+        e.answer(|out| out.integer(slot(a[2]).into()))
+    })
+    .since("3.0.0", Group::Cluster)
+    .syntax("key")
+    .summary("Returns the slot of a key."),
+    command("cluster|links", 2, "stale", |e, _| {
+        e.shown()?;
+        e.answer(|out| out.array(0))
+    })
+    .since("7.0.0", Group::Cluster)
+    .summary("Lists the connections to other nodes.")
+    .tips("nondeterministic_output"),
+    command("cluster|myid", 2, "stale", |e, _| {
+        let shown = e.shown()?;
+        e.answer(|out| out.bulk(shown.view.own_id.as_bytes()))
+    })
+    .since("3.0.0", Group::Cluster)
+    .summary("Returns the id of the node."),
+    command("cluster|myshardid", 2, "stale", |e, _| {
+        let shown = e.shown()?;
+        e.answer(|out| out.bulk(shown.view.group.id.as_bytes()))
+    })
+    .since("7.2.0", Group::Cluster)
+    .summary("Returns the id of the group of the node."),
+    command("cluster|nodes", 2, "stale", |e, _| {
+        let text = e.shown()?.lines();
+        e.answer(|out| out.verbatim(*b"txt", text.as_bytes()))
+    })
+    .since("3.0.0", Group::Cluster)
+    .summary("Lists the nodes with their slots, as lines of text.")
+    .takes_time("O(N), N is the length of the reply")
+    .tips("nondeterministic_output"),
+    command("cluster|replicas", 3, "admin stale", |e, a| e.replicas(a[2]))
+        .since("5.0.0", Group::Cluster)
+        .syntax("node-id")
+        .summary("Lists the followers of a primary.")
+        .tips("nondeterministic_output"),
+    command("cluster|shards", 2, "stale", |e, _| {
+        let shown = e.shown()?;
+        e.answer(|out| shown.write_shards(out))
+    })
+    .since("7.0.0", Group::Cluster)
+    .summary("Lists the groups with their slots and nodes.")
+    .takes_time("O(N), N is the length of the reply")
+    .tips("nondeterministic_output"),
+    command("cluster|slaves", 3, "admin stale", |e, a| e.replicas(a[2]))
+        .since("3.0.0", Group::Cluster)
+        .syntax("node-id")
+        .summary("Lists the followers of a primary.")
+        .tips("nondeterministic_output"),
+    command("cluster|slot-stats", -4, "stale", |e, a| e.slot_stats(&a[2..]))
+        .since("8.0.0", Group::Cluster)
+        .syntax(
+            "filter:<SLOTSRANGE slotsrange:(start-slot/integer end-slot/integer)|ORDERBY \
+            orderby:(metric [LIMIT limit/integer] [order:<ASC|DESC>])>",
+        )
+        .summary("Returns statistics of slots."),
+    command("cluster|slots", 2, "stale", |e, _| e.cluster_slots())
+        .since("3.0.0", Group::Cluster)
+        .summary("Lists the ranges of slots with their nodes.")
+        .takes_time("O(N), N is the length of the reply")
+        .tips("nondeterministic_output"),
+];
+
+impl<'t, 'a> Execution<'t, 'a> {
+    /// CLUSTER with a subcommand that does not exist. Clients and tools for Redis Cluster call some of these, and "unknown
+    /// subcommand" would not say what to do instead.
+    fn cluster_refused(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let refused = REFUSED.iter().find(|(name, _)| is(arguments[1], name));
-        let part = match refused {
-            None => Some(subcommand("cluster", &SUBCOMMANDS, arguments)?),
-            Some(_) => None,
-        };
-        let shown = self.shown_nodes().ok_or(DISABLED)?;
-        let Some(part) = part else {
-            let (name, why) = refused.copied().unwrap_or_default();
-            return Err(
-                format!("ERR CLUSTER {} is not supported: {why}", name.to_uppercase()).into()
-            );
-        };
-        // Subcommands with fewer arguments have none.
-        let argument = arguments.get(2).copied().unwrap_or_default();
-        match part {
-            Subcommand::CountFailureReports => {
-                known(&shown, argument)?;
-                self.reply(|out| out.integer(0));
-            }
-            Subcommand::CountKeysInSlot => self.count_keys(argument)?,
-            Subcommand::GetKeysInSlot => self.keys_in_slot(argument, arguments[3])?,
-            Subcommand::Failover => self.failover(&shown, &arguments[2..])?,
-            Subcommand::Info => {
-                let text = info(&shown);
-                self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
-            }
-            Subcommand::KeySlot => self.reply(|out| out.integer(slot(argument).into())),
-            Subcommand::Links => self.reply(|out| out.array(0)),
-            Subcommand::MyId => self.reply(|out| out.bulk(shown.view.own_id.as_bytes())),
-            Subcommand::MyShardId => self.reply(|out| out.bulk(shown.view.group.id.as_bytes())),
-            Subcommand::Nodes => {
-                let text = shown.lines();
-                self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
-            }
-            Subcommand::Replicas => self.replicas(&shown, argument)?,
-            Subcommand::Shards => self.reply(|out| shown.write_shards(out)),
-            Subcommand::SlotStats => self.slot_stats(&arguments[2..])?,
-            Subcommand::Slots => {
-                // Redis would reply no slots. redis-py ends its thread at that, and after an error asks another node.
-                let ranges = shown.known_ranges();
-                if ranges.is_empty() {
-                    return Err(DOWN.into());
-                }
-                self.reply(|out| shown.write_slots(&ranges, out));
-            }
-            Subcommand::Help => self.help(&HELP),
+        let (name, why) = refused.ok_or_else(|| self.unknown_part(arguments))?;
+        self.shown()?;
+        Err(format!("ERR CLUSTER {} is not supported: {why}", name.to_uppercase()).into())
+    }
+
+    /// CLUSTER SLOTS.
+    fn cluster_slots(&mut self) -> Result<(), CommandError> {
+        let shown = self.shown()?;
+        // Redis would reply no slots. redis-py ends its thread at that, and after an error asks another node.
+        let ranges = shown.known_ranges();
+        if ranges.is_empty() {
+            return Err(DOWN.into());
         }
-        Ok(())
+        self.answer(|out| shown.write_slots(&ranges, out))
+    }
+
+    /// Returns what this node knows of its cluster.
+    fn shown(&self) -> Result<ShownNodes<'t>, CommandError> {
+        self.shown_nodes().ok_or(DISABLED)
     }
 
     fn count_keys(&mut self, argument: &[u8]) -> Result<(), CommandError> {
+        self.shown()?;
         let slot = slot_number(argument)?.ok_or("ERR Invalid slot")?;
         self.execute_batch();
         let count = self.session.count_slot(slot);
@@ -184,6 +228,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     fn keys_in_slot(&mut self, argument: &[u8], count: &[u8]) -> Result<(), CommandError> {
+        self.shown()?;
         let invalid = "ERR Invalid slot or number of keys";
         let slot = slot_number(argument)?;
         let most = number::integer(count).ok_or(NOT_AN_INTEGER)?;
@@ -212,7 +257,8 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn failover(&mut self, shown: &ShownNodes<'_>, options: &[&[u8]]) -> Result<(), CommandError> {
+    fn failover(&mut self, options: &[&[u8]]) -> Result<(), CommandError> {
+        let shown = &self.shown()?;
         match options {
             [] => {}
             [option] if is(option, "force") || is(option, "takeover") => {
@@ -235,7 +281,8 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn replicas(&mut self, shown: &ShownNodes<'_>, id: &[u8]) -> Result<(), CommandError> {
+    fn replicas(&mut self, id: &[u8]) -> Result<(), CommandError> {
+        let shown = &self.shown()?;
         let (group, known) = known(shown, id)?;
         if !group.is_primary(known) {
             return Err("ERR The specified node is not a master".into());

@@ -62,6 +62,7 @@ impl Execution<'_, '_> {
     /// CLUSTER SLOT-STATS.
     #[cold]
     pub(super) fn slot_stats(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
+        self.shown()?;
         let selection = SlotSelection::parse(arguments)?;
         self.execute_batch();
         let mut all = self.session.slot_counts();

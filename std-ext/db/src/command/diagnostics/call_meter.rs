@@ -1,7 +1,8 @@
 //! The counts of one thread while it executes commands.
 
 use super::Diagnostics;
-use super::counters::{CommandCounters, NUMBERS};
+use super::counters::CommandCounters;
+use crate::command::table::NUMBERS;
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -1,54 +1,8 @@
 //! The counters of one thread for each command and subcommand, and their sums over all threads.
 
-use crate::command::subcommands::SUBCOMMANDS;
-use crate::command::table::{COMMANDS, CommandSpec, Id};
+use crate::command::table::NUMBERS;
 use crate::gauge::ThreadCounter;
 use std::sync::OnceLock;
-
-/// Commands and subcommands. The number of a command is its [`Id`]; those of the subcommands follow.
-pub(crate) const NUMBERS: usize = COMMANDS.len() + SUBCOMMANDS.len();
-
-/// The place of each command in [`COMMANDS`], by its [`Id`].
-static PLACES: [usize; COMMANDS.len()] = places();
-/// Whether a command has subcommands, by its [`Id`].
-static HAS_SUBCOMMANDS: [bool; COMMANDS.len()] = has_subcommands();
-
-const fn places() -> [usize; COMMANDS.len()] {
-    let mut places = [0; COMMANDS.len()];
-    let mut n = 0;
-    while n < COMMANDS.len() {
-        places[COMMANDS[n].id as usize] = n;
-        n += 1;
-    }
-    places
-}
-
-const fn has_subcommands() -> [bool; COMMANDS.len()] {
-    let mut has = [false; COMMANDS.len()];
-    let mut n = 0;
-    while n < SUBCOMMANDS.len() {
-        has[SUBCOMMANDS[n].id as usize] = true;
-        n += 1;
-    }
-    has
-}
-
-/// Returns the number of a command, or of its subcommand.
-pub(in crate::command) fn number(id: Id, arguments: &[&[u8]]) -> usize {
-    let command = id as usize;
-    // The table first: most commands have no subcommands, and a key may have the name of one.
-    let (true, Some(name)) = (HAS_SUBCOMMANDS[command], arguments.get(1)) else { return command };
-    let is_named = |part: &CommandSpec| {
-        let name_of_part = part.name.split_once('|').map_or("", |(_, name)| name);
-        part.id == id && name.eq_ignore_ascii_case(name_of_part.as_bytes())
-    };
-    SUBCOMMANDS.iter().position(is_named).map_or(command, |part| COMMANDS.len() + part)
-}
-
-/// Returns the command or subcommand of a number.
-pub(crate) fn spec(number: usize) -> &'static CommandSpec {
-    PLACES.get(number).map_or_else(|| &SUBCOMMANDS[number - COMMANDS.len()], |n| &COMMANDS[*n])
-}
 
 /// Parts into which a power of two is divided. A percentile is exact within 1 / 16.
 const PARTS: usize = 16;
@@ -196,18 +150,6 @@ impl CommandTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_command_has_a_number() {
-        for spec in &COMMANDS {
-            let of = number(spec.id, &[spec.name.as_bytes()]);
-            assert_eq!(super::spec(of).name, spec.name);
-        }
-        for part in &SUBCOMMANDS {
-            let words: Vec<&[u8]> = part.name.split('|').map(str::as_bytes).collect();
-            assert_eq!(super::spec(number(part.id, &words)).name, part.name);
-        }
-    }
 
     #[test]
     fn buckets_follow_each_other() {

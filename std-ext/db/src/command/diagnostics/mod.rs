@@ -11,12 +11,13 @@ pub(super) mod monitoring;
 pub(super) mod pause;
 pub(super) mod slow_log;
 
+use crate::command::table::NUMBERS;
 use crate::db::Stats;
 use crate::gauge::Gauge;
 use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::pubsub::{Hub, Mailbox, Message, Subscriptions};
-use counters::{CommandCounters, CommandTotals, NUMBERS};
+use counters::{CommandCounters, CommandTotals};
 use pause::{Pause, PauseKind};
 use slow_log::SlowLog;
 use std::collections::BTreeMap;

@@ -10,9 +10,13 @@ mod target;
 
 use crate::Session;
 use crate::command::arguments::CommandError;
+use crate::command::arguments::is;
 use crate::command::context::ServerApi;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::error_text;
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, DELETE, INCOMPLETE, KeyRange, RW, key, unknown};
+use crate::command::table::{CommandSpec, alone};
 use crate::log::Lsn;
 use crate::rdb::payload;
 use crate::request::{Answer, Change, Query, Request, RequestError};
@@ -35,6 +39,26 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 const UNLOCKED_ATTEMPTS: u32 = 8;
 /// The longest time for which a key is locked: meanwhile all clients wait that change keys of its shard.
 const LOCKED: Duration = Duration::from_secs(2);
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[CommandSpec] =
+    &[alone("migrate", -6, "write movablekeys", |e, a| e.migrate(a))
+        .keys(&[
+            key(3, RW | ACCESS | DELETE),
+            unknown(RW | ACCESS | DELETE | INCOMPLETE).behind("KEYS", -2).to(-1, 1),
+        ])
+        .found_by(migrated_keys)
+        .since("2.6.0", Group::Generic)
+        .syntax(
+            "host port/integer key_or_empty_string:<key#0|empty_string:> destination-db/integer \
+            timeout/integer [COPY@3.0.0] [REPLACE@3.0.0] [authentication:<[AUTH \
+            password@4.0.7]|[AUTH2 username_password:(username password)@6.0.0]>] [KEYS \
+            key#1@3.0.6...]",
+        )
+        .summary("Moves or copies keys to another server.")
+        .also_in("dangerous")
+        .takes_time("O(N), N is the number of bytes")
+        .tips("nondeterministic_output")];
 
 impl<'a> Execution<'_, 'a> {
     /// MIGRATE.
@@ -279,4 +303,24 @@ fn dumped(pieces: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     payload::dump(pieces, &mut bytes);
     bytes
+}
+
+/// The keys of MIGRATE: those behind the word KEYS, or the third argument.
+fn migrated_keys(arguments: &[&[u8]]) -> KeyRange {
+    listed_keys(arguments).map_or(KeyRange::one(3), |first| KeyRange::from(first, arguments))
+}
+
+/// Returns where the keys behind the word KEYS of MIGRATE begin. If the key before the options is not empty, the
+/// command is wrong, and has none.
+fn listed_keys(arguments: &[&[u8]]) -> Option<usize> {
+    let mut at = 6;
+    loop {
+        at += match arguments.get(at)? {
+            option if is(option, "keys") => break,
+            option if is(option, "auth") => 2,
+            option if is(option, "auth2") => 3,
+            _ => 1,
+        };
+    }
+    Some(if arguments[3].is_empty() { at + 1 } else { arguments.len() })
 }

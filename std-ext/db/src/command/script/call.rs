@@ -22,7 +22,7 @@ impl<'c, 'a> Call<'c, 'a> {
     /// Reads the arguments of EVAL and the like.
     pub(super) fn parse(id: Id, arguments: &'c [&'a [u8]]) -> Result<Self, CommandError> {
         let given = arguments[1];
-        let text = matches!(id, Id::Eval | Id::EvalRo).then_some(given);
+        let text = matches!(id, Id::EVAL | Id::EVAL_RO).then_some(given);
         // Before the number is looked at, as in Redis.
         let script = match text {
             Some(text) => ScriptId::of(text),
@@ -36,7 +36,7 @@ impl<'c, 'a> Call<'c, 'a> {
             return Err("ERR Number of keys can't be negative".into());
         };
         let (keys, arguments) = arguments[3..].split_at(count);
-        let reads_only = matches!(id, Id::EvalRo | Id::EvalShaRo);
+        let reads_only = matches!(id, Id::EVAL_RO | Id::EVALSHA_RO);
         Ok(Self { command: id, text, id: script, keys, arguments, reads_only })
     }
 }

@@ -1,6 +1,6 @@
 //! EVAL, EVALSHA, their read-only forms, and SCRIPT.
 
-use crate::command::arguments::{CommandError, is, subcommand};
+use crate::command::arguments::{CommandError, is};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::error_text;
 use crate::command::script::call::{Call, NO_SCRIPT};
@@ -91,7 +91,7 @@ impl<'a> Execution<'_, 'a> {
     /// line has flags, and neither `allow-oom` nor `no-writes`.
     pub(in crate::command) fn script_needs_memory(&self, id: Id, arguments: &[&[u8]]) -> bool {
         let needs = |text: &[u8]| shebang::parse(text).is_ok_and(|(flags, _)| flags.needs_memory());
-        if matches!(id, Id::Eval | Id::EvalRo) {
+        if matches!(id, Id::EVAL | Id::EVAL_RO) {
             return needs(arguments[1]);
         }
         let text = ScriptId::parse(arguments[1]).and_then(|id| self.db.scripts().get(&id));
@@ -180,7 +180,7 @@ impl<'a> Execution<'_, 'a> {
     /// has been counted then, and only the call of the script has failed.
     fn count_script_error(&mut self, command: Id, start: usize, counted: bool) {
         if let Some(text) = self.out[start..].strip_prefix(b"-") {
-            self.meter.fail(command as usize);
+            self.meter.fail(command.number().into());
             if !counted {
                 self.meter.diagnostics.count_error(text.trim_ascii_end());
             }
@@ -212,88 +212,59 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// SCRIPT.
-    pub(in crate::command) fn script(
+    /// SCRIPT LOAD.
+    pub(in crate::command) fn script_load(&mut self, text: &[u8]) -> Result<(), CommandError> {
+        let (scripts, id) = (self.db.scripts().clone(), ScriptId::of(text));
+        let loaded = with_interpreter(&scripts, |interpreter| {
+            self.load(interpreter, id, text, false).map(|_| ())
+        });
+        loaded.unwrap_or_else(|why| Err(format!("ERR {why}").into()))?;
+        self.answer(|out| out.bulk(id.as_bytes()))
+    }
+
+    /// SCRIPT EXISTS.
+    pub(in crate::command) fn script_exists(
         &mut self,
-        arguments: &[&'a [u8]],
+        ids: &[&'a [u8]],
     ) -> Result<(), CommandError> {
         let scripts = self.db.scripts().clone();
-        match subcommand("script", &SUBCOMMANDS, arguments)? {
-            Subcommand::Load => {
-                let (text, id) = (arguments[2], ScriptId::of(arguments[2]));
-                let loaded = with_interpreter(&scripts, |interpreter| {
-                    self.load(interpreter, id, text, false).map(|_| ())
-                });
-                loaded.unwrap_or_else(|why| Err(format!("ERR {why}").into()))?;
-                self.reply(|out| out.bulk(id.as_bytes()));
+        let is_known =
+            |id: &&[u8]| ScriptId::parse(id).is_some_and(|id| scripts.get(&id).is_some());
+        self.answer(|out| {
+            out.array(ids.len());
+            for id in ids {
+                out.integer(is_known(id).into());
             }
-            Subcommand::Exists => {
-                let is_known =
-                    |id: &&[u8]| ScriptId::parse(id).is_some_and(|id| scripts.get(&id).is_some());
-                self.reply(|out| {
-                    out.array(arguments.len() - 2);
-                    arguments[2..].iter().for_each(|id| out.integer(is_known(id).into()));
-                });
-            }
-            Subcommand::Flush => {
-                let is_mode = |mode: &&[u8]| is(mode, "sync") || is(mode, "async");
-                if arguments.len() > 3 || !arguments[2..].iter().all(is_mode) {
-                    return Err("ERR SCRIPT FLUSH only support SYNC|ASYNC option".into());
-                }
-                scripts.clear();
-                self.reply(|out| out.ok());
-            }
-            Subcommand::Kill => {
-                // Also a script that has written, which Redis refuses to kill (`UNKILLABLE`): its changes are undone
-                // here.
-                if !scripts.kill() {
-                    return Err("NOTBUSY No scripts in execution right now.".into());
-                }
-                self.reply(|out| out.ok());
-            }
-            Subcommand::Debug if is(arguments[2], "no") => self.reply(|out| out.ok()),
-            Subcommand::Debug => {
-                return Err("ERR SCRIPT DEBUG is not supported: there is no debugger".into());
-            }
-            Subcommand::Help => self.help(&HELP),
+        })
+    }
+
+    /// SCRIPT FLUSH.
+    pub(in crate::command) fn script_flush(
+        &mut self,
+        options: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
+        let is_mode = |mode: &&[u8]| is(mode, "sync") || is(mode, "async");
+        if options.len() > 1 || !options.iter().all(is_mode) {
+            return Err("ERR SCRIPT FLUSH only support SYNC|ASYNC option".into());
         }
-        Ok(())
+        self.db.scripts().clear();
+        self.answer(|out| out.ok())
+    }
+
+    /// SCRIPT KILL. Kills also a script that has written, which Redis refuses (`UNKILLABLE`): its changes are undone
+    /// here.
+    pub(in crate::command) fn script_kill(&mut self) -> Result<(), CommandError> {
+        if !self.db.scripts().kill() {
+            return Err("NOTBUSY No scripts in execution right now.".into());
+        }
+        self.answer(|out| out.ok())
+    }
+
+    /// SCRIPT DEBUG.
+    pub(in crate::command) fn script_debug(&mut self, mode: &[u8]) -> Result<(), CommandError> {
+        if is(mode, "no") {
+            return self.answer(|out| out.ok());
+        }
+        Err("ERR SCRIPT DEBUG is not supported: there is no debugger".into())
     }
 }
-
-#[derive(Clone, Copy)]
-enum Subcommand {
-    Load,
-    Exists,
-    Flush,
-    Kill,
-    Debug,
-    Help,
-}
-
-const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
-    ("load", 3, Subcommand::Load),
-    ("exists", -3, Subcommand::Exists),
-    ("flush", -2, Subcommand::Flush),
-    ("kill", 2, Subcommand::Kill),
-    ("debug", 3, Subcommand::Debug),
-    ("help", 2, Subcommand::Help),
-];
-
-const HELP: [&str; 15] = [
-    "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "DEBUG (YES|SYNC|NO)",
-    "    Set the debug mode for subsequent scripts executed.",
-    "EXISTS <sha1> [<sha1> ...]",
-    "    Return information about the existence of the scripts in the script cache.",
-    "FLUSH [ASYNC|SYNC]",
-    "    Flush the Lua scripts cache. Very dangerous on replicas.",
-    "    When called without the optional mode argument, the behavior is determined by the",
-    "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
-    "    * ASYNC: Asynchronously flush the scripts cache.",
-    "    * SYNC: Synchronously flush the scripts cache.",
-    "KILL",
-    "    Kill the currently executing Lua script.",
-    "LOAD <script>",
-    "    Load a script into the scripts cache without executing it.",
-];

@@ -4,7 +4,6 @@ use crate::command::script::command_bytes::{ArgumentBytes, CommandBytes};
 use crate::command::script::control::{Control, Executed};
 use crate::command::script::convert;
 use crate::command::script::memory_limit::Lifted;
-use crate::command::subcommands;
 use crate::command::table;
 use mlua::{Lua, MultiValue, Value};
 
@@ -73,9 +72,9 @@ pub(super) fn check_command(
     let checked = texts.add(arguments).map(|()| {
         texts.with(|arguments| {
             let spec = table::find(arguments[0]);
-            let has_parts = spec.is_some_and(|spec| subcommands::of(spec).next().is_some());
+            let has_parts = spec.is_some_and(|spec| !spec.parts().is_empty());
             let named = match arguments.get(1) {
-                Some(part) if has_parts => subcommands::find(arguments[0], part),
+                Some(part) if has_parts => table::find_part(arguments[0], part),
                 _ => spec,
             };
             let user = control.host.with(|host| host.user())?;

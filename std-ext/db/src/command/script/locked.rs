@@ -3,17 +3,15 @@
 use crate::cluster::view::MemberRole;
 use crate::command::acl::user::User;
 use crate::command::batch::RequestBatch;
-use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
-use crate::command::flags::Flag;
-use crate::command::keyspace::write_time;
 use crate::command::monitor_lines;
-use crate::command::routing::{STALE, with_subcommand};
+use crate::command::routing::STALE;
 use crate::command::script::call::Call;
 use crate::command::script::current_host::Host;
 use crate::command::script::outbox::Outbox;
 use crate::command::script::shebang::Flags;
-use crate::command::table::{self, CommandSpec, Id};
+use crate::command::server::write_time;
+use crate::command::table::{self, CommandSpec, Flag, Id};
 use crate::command::tracking::keys_of;
 use crate::command::transaction::asks_database;
 use crate::pubsub::ChannelKind;
@@ -176,8 +174,8 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             return Err("ERR Write commands are not allowed from read-only scripts.".to_owned());
         }
         // They are not executed as requests of a batch.
-        let is_apart = spec.id == Id::Restore || spec.has_flag(Flag::PubSub);
-        if spec.id == Id::Select && self.is_selected(arguments[1]) {
+        let is_apart = spec.id == Id::RESTORE || spec.has_flag(Flag::PubSub);
+        if spec.id == Id::SELECT && self.is_selected(arguments[1]) {
             return Ok(());
         }
         match sends(spec) {
@@ -188,7 +186,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         if let Some(breadth) = about_all_keys(spec) {
             return self.include_all(spec, breadth);
         }
-        if spec.keys.0 == 0 || is_apart {
+        if spec.key_specs.is_empty() || is_apart {
             return keyless_refusal(spec);
         }
         self.include(spec, arguments)?;
@@ -227,7 +225,7 @@ impl Host for LockedHost<'_, '_, '_, '_> {
             let meter = &mut *self.execution.meter;
             meter.diagnostics.count_error(error.as_bytes());
             if let Some(spec) = spec {
-                meter.reject(number(spec.id, arguments));
+                meter.reject(spec.with_part(arguments).id.number().into());
             }
         }
         called
@@ -242,7 +240,7 @@ impl LockedHost<'_, '_, '_, '_> {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        let detailed = with_subcommand(spec, arguments);
+        let detailed = spec.with_part(arguments);
         if !spec.takes(arguments.len()) || !detailed.takes(arguments.len()) {
             return Err("ERR Wrong number of args calling Redis command from script".to_owned());
         }
@@ -251,7 +249,7 @@ impl LockedHost<'_, '_, '_, '_> {
         if diagnostics.observes() && diagnostics.is_monitored() {
             monitor_lines::show_called(diagnostics, self.execution.connection, spec, arguments);
         }
-        if spec.id == Id::Time {
+        if spec.id == Id::TIME {
             // It goes on while the script runs, so that a loop may wait for it. No key expires meanwhile.
             write_time(&mut RespWriter::new(out, protocol));
             return Ok(());
@@ -259,7 +257,7 @@ impl LockedHost<'_, '_, '_, '_> {
         if let Some(kind) = sends(spec) {
             let to = (&**self.execution.server.hub(), self.execution.cluster);
             let receivers = self.outbox.add(to, kind, (arguments[1], arguments[2]))?;
-            self.execution.meter.count(spec.id as usize);
+            self.execution.meter.count(spec.id.number().into());
             RespWriter::new(out, protocol).integer(receivers.cast_signed());
             return Ok(());
         }
@@ -303,8 +301,8 @@ const CROSS_SLOT: &str = "ERR Script attempted to access keys that do not hash t
 /// Returns which locks a command about all keys needs; `None` for other commands.
 fn about_all_keys(spec: &CommandSpec) -> Option<Breadth> {
     match spec.id {
-        Id::FlushAll => Some(Breadth::Everything),
-        Id::FlushDb => Some(Breadth::Database),
+        Id::FLUSHALL => Some(Breadth::Everything),
+        Id::FLUSHDB => Some(Breadth::Database),
         _ => asks_database(spec).then_some(Breadth::Database),
     }
 }
@@ -312,8 +310,8 @@ fn about_all_keys(spec: &CommandSpec) -> Option<Breadth> {
 /// Returns the kind of channel to which a command sends a message; `None` for other commands.
 pub(super) fn sends(spec: &CommandSpec) -> Option<ChannelKind> {
     match spec.id {
-        Id::Publish => Some(ChannelKind::Channel),
-        Id::SPublish => Some(ChannelKind::ShardChannel),
+        Id::PUBLISH => Some(ChannelKind::Channel),
+        Id::SPUBLISH => Some(ChannelKind::ShardChannel),
         _ => None,
     }
 }
@@ -324,7 +322,7 @@ const REPLY_BYTES: usize = crate::limits::SCRIPT_MEMORY;
 /// Returns why scripts must not call a command about no key.
 fn keyless_refusal(spec: &CommandSpec) -> Result<(), String> {
     match spec.id {
-        Id::Ping | Id::Echo | Id::Time => Ok(()),
+        Id::PING | Id::ECHO | Id::TIME => Ok(()),
         _ => {
             let name = spec.name.replace('|', " ").to_uppercase();
             Err(format!("ERR {name} is not supported in scripts"))

@@ -6,17 +6,14 @@
 use crate::command::arguments::CommandError;
 use crate::command::batch::{RequestBatch, transaction_refused};
 use crate::command::execute::{Execution, NextStep};
-use crate::command::flags::Flag;
-use crate::command::key_places::{counted_keys, places};
 use crate::command::queue::Queued;
 use crate::command::reply::error_text;
-use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
 use crate::command::script::eval::Ended;
 use crate::command::script::interpreter::with_interpreter;
 use crate::command::script::locked::sends;
 use crate::command::script::outbox::Outbox;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::{CommandSpec, Flag, Id};
 use crate::command::transaction::{NO_SHARD_CHANNELS, asks_database, is_about_keys};
 use crate::request::RequestError;
 use crate::resp::write::RespWriter;
@@ -32,7 +29,7 @@ use crate::state::watched_keys::KeyWatch;
 fn coming_last(commands: &[Queued<'_>]) -> Vec<bool> {
     let mut before = false;
     let comes_last = |(spec, _): &Queued<'_>| {
-        let has_place = is_about_keys(spec) || spec.counts_keys() || spec.id == Id::Script;
+        let has_place = is_about_keys(spec) || spec.is_eval() || spec.id == Id::SCRIPT;
         let comes_last = !has_place && (before || sends(spec).is_none());
         before |= comes_last;
         comes_last
@@ -47,14 +44,14 @@ impl<'a> Execution<'_, 'a> {
         commands: &[Queued<'_>],
         watch: Option<&KeyWatch>,
     ) -> Result<(), CommandError> {
-        if commands.iter().any(|(spec, _)| spec.id == Id::Restore) {
+        if commands.iter().any(|(spec, _)| spec.id == Id::RESTORE) {
             return Err(transaction_refused(
                 "RESTORE is not supported in a transaction with scripts",
             ));
         }
         let own = i64::from(self.connection.database);
         let selects_other = |(spec, arguments): &Queued<'_>| {
-            spec.id == Id::Select && number::integer(arguments[1]) != Some(own)
+            spec.id == Id::SELECT && number::integer(arguments[1]) != Some(own)
         };
         if commands.iter().any(selects_other) {
             return Err(transaction_refused(error_text(RequestError::OtherDatabase)));
@@ -62,16 +59,16 @@ impl<'a> Execution<'_, 'a> {
         let state = self.session.state();
         let keys = keys_of(commands);
         let needs_all = |spec: &CommandSpec| {
-            matches!(spec.id, Id::FlushDb | Id::FlushAll) || asks_database(spec)
+            matches!(spec.id, Id::FLUSHDB | Id::FLUSHALL) || asks_database(spec)
         };
         let changes = |spec: &CommandSpec| {
-            spec.has_flag(Flag::Write) || matches!(spec.id, Id::Eval | Id::EvalSha)
+            spec.has_flag(Flag::Write) || matches!(spec.id, Id::EVAL | Id::EVALSHA)
         };
         let changes = commands.iter().any(|(spec, _)| changes(spec));
         // SCRIPT FLUSH cannot be undone, so a transaction with it never begins anew.
         let mut breadth = match commands {
             _ if commands.iter().any(|(spec, _)| needs_all(spec)) => Breadth::Everything,
-            _ if commands.iter().any(|(spec, _)| spec.id == Id::Script) => Breadth::Everything,
+            _ if commands.iter().any(|(spec, _)| spec.id == Id::SCRIPT) => Breadth::Everything,
             _ => Breadth::Keys,
         };
         let coming_last = coming_last(commands);
@@ -119,7 +116,7 @@ impl<'a> Execution<'_, 'a> {
                 nested.in_transaction = true;
                 if let Some(error) = nested.refusal_at_exec(spec, arguments) {
                     nested.error(error.as_ref());
-                } else if spec.id == Id::SSubscribe {
+                } else if spec.id == Id::SSUBSCRIBE {
                     nested.error(NO_SHARD_CHANNELS);
                 } else {
                     nested.dispatch_queued(spec, arguments);
@@ -177,17 +174,17 @@ impl<'a> Execution<'_, 'a> {
         let mut ended = Ok(Ended::Done(Breadth::Keys));
         if let Some(error) = nested.refusal_at_exec(spec, arguments) {
             nested.error(error.as_ref());
-        } else if spec.counts_keys() {
+        } else if spec.is_eval() {
             nested.connection.command = spec.name;
             ended = nested.eval_locked(spec.id, arguments, (locked, outbox));
         } else if let Some(kind) = sends(spec) {
-            nested.meter.count(spec.id as usize);
+            nested.meter.count(spec.id.number().into());
             let to = (&**nested.server.hub(), nested.cluster);
             match outbox.add(to, kind, (arguments[1], arguments[2])) {
                 Ok(receivers) => nested.reply(|out| out.integer(receivers.cast_signed())),
                 Err(error) => nested.error(error),
             }
-        } else if spec.id == Id::Script {
+        } else if spec.id == Id::SCRIPT {
             nested.dispatch_queued(spec, arguments);
             nested.execute_batch();
         } else {
@@ -200,7 +197,7 @@ impl<'a> Execution<'_, 'a> {
             nested.count_failures(&mut failures);
         }
         if let Err(error) = &ended {
-            nested.meter.fail(spec.id as usize);
+            nested.meter.fail(spec.id.number().into());
             nested.error(error.as_ref());
         }
         self.next = nested.next;
@@ -227,15 +224,7 @@ impl<'a> Execution<'_, 'a> {
 fn keys_of<'q>(commands: &[Queued<'q>]) -> Vec<&'q [u8]> {
     let mut keys = Vec::new();
     for (spec, arguments) in commands {
-        if spec.counts_keys() {
-            keys.extend_from_slice(counted_keys(arguments));
-        } else {
-            let spec = with_subcommand(spec, arguments);
-            if spec.keys.0 != 0 {
-                let found = places(spec, arguments);
-                keys.extend(found.filter_map(|place| arguments.get(place)));
-            }
-        }
+        keys.extend(spec.with_part(arguments).keys_among(arguments));
     }
     keys
 }

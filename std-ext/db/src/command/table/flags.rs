@@ -56,7 +56,7 @@ impl FlagSet {
 }
 
 /// Returns whether a text has this word. Words are separated by spaces.
-const fn contains_word(text: &[u8], word: &[u8]) -> bool {
+pub(super) const fn contains_word(text: &[u8], word: &[u8]) -> bool {
     let mut start = 0;
     while start < text.len() {
         let mut end = start;
