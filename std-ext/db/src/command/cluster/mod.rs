@@ -192,8 +192,8 @@ const CLUSTER: &[CommandSpec] = &[
 ];
 
 impl<'t, 'a> Execution<'t, 'a> {
-    /// CLUSTER with a subcommand that does not exist. Clients and tools for Redis Cluster call some of these, and "unknown
-    /// subcommand" would not say what to do instead.
+    /// CLUSTER with a subcommand that does not exist. Clients and tools for Redis Cluster call some of these, and
+    /// "unknown subcommand" would not say what to do instead.
     fn cluster_refused(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let refused = REFUSED.iter().find(|(name, _)| is(arguments[1], name));
         let (name, why) = refused.ok_or_else(|| self.unknown_part(arguments))?;

@@ -1,7 +1,7 @@
 //! The keys of a command: where they are among its arguments, and how it uses them.
 //!
-//! [Key specifications](https://redis.io/docs/latest/develop/reference/key-specs/) are Redis's. From most of them follow
-//! the places of the keys; the few commands whose specifications do not say enough have functions.
+//! [Key specifications](https://redis.io/docs/latest/develop/reference/key-specs/) are Redis's. From most of them the
+//! places of the keys follow; the few commands whose specifications do not say enough have functions.
 
 use super::CommandSpec;
 use crate::command::arguments::is;

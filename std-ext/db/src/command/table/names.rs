@@ -1,5 +1,5 @@
-//! Commands by their names, in any case. The bytes of a name, folded to lower case, form one number, and a hash table of
-//! these numbers is computed at compile time.
+//! Commands by their names, in any case. The bytes of a name, folded to lower case, form one number, and a hash table
+//! of these numbers is computed at compile time.
 
 use super::{COMMANDS, CommandSpec, by_number};
 
