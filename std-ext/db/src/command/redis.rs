@@ -259,7 +259,7 @@ fn the_command_table_matches_redis() {
         };
         let Some(spec) = table::find_spec(name.as_bytes()) else { continue };
         compared += 1;
-        assert_eq!(spec.arity, arity.parse().unwrap(), "the arity of {name}");
+        assert_eq!(spec.arity, arity.parse::<i8>().unwrap(), "the arity of {name}");
         let keys = [first, last, step].map(|place| place.parse::<i8>().unwrap());
         assert_eq!(<[i8; 3]>::from(spec.keys), keys, "the keys of {name}");
         assert_eq!(words(spec.flags, ' '), words(flags, ','), "the flags of {name}");
