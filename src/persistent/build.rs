@@ -7,13 +7,13 @@ use super::tree::Tree;
 use crate::memory::AllocError;
 
 /// A tree that is being built.
-pub(crate) struct Builder<T: Kind> {
+pub(crate) struct TreeBuilder<T: Kind> {
     tree: Tree<T>,
     /// The last leaf, which is not part of the tree yet. Not empty.
     leaf: Option<Leaf<T>>,
 }
 
-impl<T: Editable> Builder<T> {
+impl<T: Editable> TreeBuilder<T> {
     pub(crate) fn new() -> Self {
         Self { tree: Tree::new(), leaf: None }
     }

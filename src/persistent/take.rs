@@ -7,12 +7,12 @@ use crate::memory::AllocError;
 
 /// The end of a tree from which a leaf is taken.
 #[derive(Clone, Copy)]
-enum End {
+enum TreeEnd {
     First,
     Last,
 }
 
-impl End {
+impl TreeEnd {
     fn of(self, len: usize) -> usize {
         match self {
             Self::First => 0,
@@ -23,7 +23,7 @@ impl End {
 
 /// Takes the leaf at an end out of the children of `node`, as a leaf without other handles. What other versions share
 /// is copied first, so if that fails, nothing is lost. Nodes are not merged: nobody searches the rest.
-fn take_leaf<T: Editable>(node: &mut Node<T>, end: End) -> Result<Node<T>, AllocError> {
+fn take_leaf<T: Editable>(node: &mut Node<T>, end: TreeEnd) -> Result<Node<T>, AllocError> {
     let mut inner = node.edit_inner(0)?;
     let at = end.of(inner.len());
     if inner.height() > 1 {
@@ -39,7 +39,7 @@ fn take_leaf<T: Editable>(node: &mut Node<T>, end: End) -> Result<Node<T>, Alloc
 }
 
 impl<T: Editable> Tree<T> {
-    fn take_leaf(&mut self, end: End) -> Result<Option<Leaf<T>>, AllocError> {
+    fn take_leaf(&mut self, end: TreeEnd) -> Result<Option<Leaf<T>>, AllocError> {
         let Some(root) = &mut self.root else { return Ok(None) };
         let leaf = if root.height() == 0 {
             root.edit(0)?;
@@ -86,7 +86,7 @@ impl<T: Editable> IntoEntries<T> {
             if let Some(entry) = self.front.as_mut().and_then(Iterator::next) {
                 return Ok(Some(entry));
             }
-            match self.tree.take_leaf(End::First)? {
+            match self.tree.take_leaf(TreeEnd::First)? {
                 Some(leaf) => self.front = Some(leaf.into_elements()),
                 None => return Ok(self.back.as_mut().and_then(Iterator::next)),
             }
@@ -99,7 +99,7 @@ impl<T: Editable> IntoEntries<T> {
             if let Some(entry) = self.back.as_mut().and_then(DoubleEndedIterator::next_back) {
                 return Ok(Some(entry));
             }
-            match self.tree.take_leaf(End::Last)? {
+            match self.tree.take_leaf(TreeEnd::Last)? {
                 Some(leaf) => self.back = Some(leaf.into_elements()),
                 None => return Ok(self.front.as_mut().and_then(DoubleEndedIterator::next_back)),
             }

@@ -1,6 +1,6 @@
 //! `PersistentVec` and its iterators.
 
-use super::build::Builder;
+use super::build::TreeBuilder;
 use super::iter::{into_iterator, iterator, iterator_mut};
 use super::map::out_of_memory;
 use super::node::{Editable, Kind};
@@ -383,7 +383,7 @@ impl<'a, T: Copy> Extend<&'a T> for PersistentVec<T> {
 
 impl<T: Clone> FromIterator<T> for PersistentVec<T> {
     fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
-        let mut builder = Builder::new();
+        let mut builder = TreeBuilder::new();
         let mut push = |element| builder.push((), element).unwrap_or_else(|why| out_of_memory(why));
         elements.into_iter().for_each(&mut push);
         Self { tree: builder.finish().unwrap_or_else(|why| out_of_memory(why)) }

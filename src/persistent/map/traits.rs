@@ -1,7 +1,7 @@
 //! Traits of std.
 
 use super::ops::{PersistentMap, out_of_memory};
-use crate::persistent::build::Builder;
+use crate::persistent::build::TreeBuilder;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
@@ -88,7 +88,7 @@ impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for PersistentMap<K, V> {
         // Stable, because of equal keys the last one remains.
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut entries = entries.into_iter().peekable();
-        let mut builder = Builder::new();
+        let mut builder = TreeBuilder::new();
         while let Some((key, value)) = entries.next() {
             if entries.peek().is_none_or(|(next, _)| *next != key) {
                 builder.push(key, value).unwrap_or_else(|why| out_of_memory(why));
