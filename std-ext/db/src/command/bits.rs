@@ -3,9 +3,10 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::{ArgumentError, ReplyKind, error_text};
+use crate::command::rows::{Run, command};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyUse, OW, RO, RW, UPDATE, VARIABLE, key};
-use crate::command::table::{CommandSpec, command};
 use crate::request::{
     BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, Overflow, Query,
     RequestError,
@@ -89,7 +90,7 @@ fn find_range(arguments: &[&[u8]]) -> Result<BitRange, ArgumentError> {
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("setbit", 4, "write denyoom", |e, a| e.setbit(a))
         .keys(&[key(1, RW | ACCESS | UPDATE)])
         .since("2.2.0", Group::Bitmap)

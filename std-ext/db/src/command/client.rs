@@ -10,8 +10,9 @@ use crate::command::client_line::{self, ClientType};
 use crate::command::connection::{Connection, ReplyMode};
 use crate::command::context::ClientInfo;
 use crate::command::execute::{Execution, NextStep};
+use crate::command::rows::{Run, alone, command, container};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, alone, command, container};
 use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;
 use crate::state::number;
@@ -83,7 +84,7 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     alone("ping", -1, "fast", |e, a| e.ping(a))
         .since("1.0.0", Group::Connection)
         .syntax("[message]")
@@ -129,7 +130,7 @@ pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
         .without_data(),
 ];
 
-const CLIENT: &[CommandSpec] = &[
+const CLIENT: &[Row<Run>] = &[
     command("client|id", 2, "noscript loading stale", |e, _| e.client_id())
         .since("5.0.0", Group::Connection)
         .summary("Returns the id of the connection."),

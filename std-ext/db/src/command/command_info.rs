@@ -3,9 +3,10 @@
 use crate::command::arguments::{CommandError, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::key_specs::{write_key_specs, write_tips};
+use crate::command::rows::{Run, command, container};
 use crate::command::syntax::write_arguments;
 use crate::command::table::groups::Group;
-use crate::command::table::{self, CommandSpec, command, container};
+use crate::command::table::{self, CommandSpec, Row};
 use crate::glob::Glob;
 use crate::resp::write::RespWriter;
 
@@ -35,7 +36,7 @@ const HELP: [&str; 19] = [
 const LONGEST_NAME: usize = 64;
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("command", -1, COMMAND)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("command", -1, COMMAND)
     .flags("loading stale")
     .since("2.8.13", Group::Server)
     .summary("Returns information about all commands.")
@@ -52,7 +53,7 @@ pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("command", -
         }
     })];
 
-const COMMAND: &[CommandSpec] = &[
+const COMMAND: &[Row<Run>] = &[
     command("command|count", 2, "loading stale", |e, _| {
         e.answer(|out| out.integer(table::COMMANDS.len().cast_signed() as i64))
     })

@@ -7,8 +7,9 @@ use crate::command::context::SettingError;
 use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
 use crate::command::redact;
+use crate::command::rows::{Run, command, container};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, command, container};
 use crate::config::table::{self, KEY_EVENTS};
 use crate::event_flags::EventFlags;
 use crate::glob::Glob;
@@ -94,12 +95,12 @@ fn memory(text: &[u8]) -> Option<usize> {
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("config", -2, CONFIG)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("config", -2, CONFIG)
     .since("2.0.0", Group::Server)
     .summary("A container for server configuration commands.")
     .without_data()];
 
-const CONFIG: &[CommandSpec] = &[
+const CONFIG: &[Row<Run>] = &[
     command("config|get", -3, "admin noscript loading stale", |e, a| {
         e.settings(&a[2..]);
         Ok(())

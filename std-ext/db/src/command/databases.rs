@@ -3,9 +3,10 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::{ReplyKind, error_text};
+use crate::command::rows::{Run, alone, command};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, OW, RO, RW, UPDATE, key};
-use crate::command::table::{CommandSpec, alone, command};
 use crate::request::{MultiKeyOp, RequestError};
 use crate::state::number;
 
@@ -20,7 +21,7 @@ fn small_integer(text: &[u8]) -> Result<i32, CommandError> {
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("copy", -3, "write denyoom", |e, a| e.copy(a))
         .keys(&[key(1, RO | ACCESS), key(2, OW | UPDATE)])
         .since("6.2.0", Group::Generic)

@@ -4,8 +4,9 @@
 use crate::command::arguments::{CommandError, is, wrong_part};
 use crate::command::diagnostics::DebugAccess;
 use crate::command::execute::Execution;
+use crate::command::rows::{Run, alone};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, alone};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-co
     restart the server.";
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] =
+pub(in crate::command) const COMMANDS: &[Row<Run>] =
     &[alone("debug", -2, "admin noscript loading stale", |e, a| e.debug(a))
         .since("1.0.0", Group::Server)
         .summary("A container for debugging commands.")];

@@ -3,6 +3,7 @@
 use crate::command::arguments::{CommandError, is, shown, unknown_subcommand, wrong_number};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::ReplyKind;
+use crate::command::runs::run_of;
 use crate::command::strings::plain_set;
 use crate::command::table::{self, CommandSpec, Id, Kind};
 use crate::request::{Change, Query};
@@ -59,7 +60,7 @@ impl<'a> Execution<'_, 'a> {
             Id::SET if arguments.len() == 3 => {
                 self.batch.change(arguments[1], plain_set(arguments[2], false), ReplyKind::Done);
             }
-            _ if spec.kind == Kind::Batched => (spec.run)(self, arguments)?,
+            _ if spec.kind == Kind::Batched => run_of(spec)(self, arguments)?,
             _ => return self.dispatch_alone(spec, arguments),
         }
         self.meter.count(number.into());
@@ -81,7 +82,7 @@ impl<'a> Execution<'_, 'a> {
         if !part.takes(arguments.len()) {
             return Err(wrong_number(part.name));
         }
-        (part.run)(self, arguments)?;
+        run_of(part)(self, arguments)?;
         self.count_measured(part);
         Ok(())
     }

@@ -7,9 +7,10 @@ use crate::command::batch::{RequestBatch, transaction_refused};
 use crate::command::execute::Execution;
 use crate::command::queue::Queued;
 use crate::command::reply::{ReplyKind, RestoreError, error_text};
+use crate::command::rows::{Run, command};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, OW, RO, UPDATE, key};
-use crate::command::table::{CommandSpec, Id, command};
+use crate::command::table::{Id, Row};
 use crate::limits::TRANSACTION_BYTES;
 use crate::rdb::payload::{self, PayloadError};
 use crate::request::{Change, Expiry, Query, RequestError, Usage};
@@ -28,7 +29,7 @@ struct RestoreOptions {
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("dump", 2, "readonly", |e, a| e.read(a[1], Query::Pieces, ReplyKind::Dump))
         .keys(&[key(1, RO | ACCESS)])
         .since("2.6.0", Group::Generic)

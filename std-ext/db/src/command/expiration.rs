@@ -3,9 +3,10 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, shown};
 use crate::command::execute::Execution;
 use crate::command::reply::{ArgumentError, ReplyKind};
+use crate::command::rows::{Run, command};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, RO, RW, UPDATE, key};
-use crate::command::table::{CommandSpec, command};
 use crate::request::{Change, ExpireCondition, Expiry, Query, SetCondition};
 use crate::state::number;
 use std::mem::discriminant;
@@ -87,7 +88,7 @@ pub(super) fn comparison<'a>(option: &[u8], value: &'a [u8]) -> Option<SetCondit
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("expire", -3, "write fast", |e, a| {
         e.expire(a, (TimeBase::Relative, Unit::Seconds), "expire")
     })

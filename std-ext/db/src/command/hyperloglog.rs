@@ -1,13 +1,14 @@
 //! PFADD, PFCOUNT and PFMERGE.
 
 use crate::command::reply::ReplyKind;
+use crate::command::rows::{Run, command};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, INSERT, RO, RW, key};
-use crate::command::table::{CommandSpec, command};
 use crate::request::Query;
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("pfadd", -2, "write denyoom fast", |e, a| {
         e.batch.add_elements(a[1], &a[2..]);
         Ok(())

@@ -11,8 +11,9 @@ use crate::command::execute::Execution;
 use crate::command::info_lines::{Lines, ratio};
 use crate::command::redirects::port;
 use crate::command::replication::LinkState;
+use crate::command::rows::{Run, alone};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, alone};
 use crate::db::Stats;
 use crate::log::Fsync;
 use crate::state::databases::DatabaseStats;
@@ -42,7 +43,7 @@ const SECTIONS: [(&str, Section); 12] = [
 ];
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] =
+pub(in crate::command) const COMMANDS: &[Row<Run>] =
     &[alone("info", -1, "loading stale", |e, a| {
         e.info(&a[1..]);
         Ok(())

@@ -3,16 +3,17 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::ReplyKind;
+use crate::command::rows::{Run, alone, command};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key};
-use crate::command::table::{CommandSpec, alone, command};
 use crate::request::{Change, DatabaseQuery, KeyScan, MultiKeyOp, Query};
 use crate::state::number;
 
 const INVALID_CURSOR: &str = "ERR invalid cursor";
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("del", -2, "write", |e, a| e.delete(&a[1..]))
         .keys(&[key(1, RM | DELETE).to(-1, 1)])
         .since("1.0.0", Group::Generic)

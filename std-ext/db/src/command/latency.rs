@@ -3,8 +3,9 @@
 use crate::command::arguments::{CommandError, shown};
 use crate::command::diagnostics::counters::CommandTotals;
 use crate::command::execute::Execution;
+use crate::command::rows::{Run, command, container};
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, NUMBERS, by_number, command, container};
+use crate::command::table::{NUMBERS, Row, by_number};
 use crate::latency_monitor::{Events, Sample, event, seconds_now};
 use crate::resp::write::RespWriter;
 use std::collections::{HashMap, VecDeque};
@@ -39,12 +40,12 @@ const FIRST_BOUND: u64 = 1024;
 const BOUNDS: u32 = 27;
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("latency", -2, LATENCY)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("latency", -2, LATENCY)
     .since("2.8.13", Group::Server)
     .summary("A container for latency diagnostics commands.")
     .without_data()];
 
-const LATENCY: &[CommandSpec] = &[
+const LATENCY: &[Row<Run>] = &[
     command("latency|doctor", 2, "admin noscript loading stale", |e, _| e.latency_doctor())
         .since("2.8.13", Group::Server)
         .summary("Reports slow events as text.")

@@ -3,9 +3,10 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::ReplyKind;
+use crate::command::rows::{Run, command, container};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{RO, key};
-use crate::command::table::{CommandSpec, command, container};
 use crate::request::Query;
 use crate::state::number;
 
@@ -23,12 +24,12 @@ const HELP: [&str; 10] = [
 ];
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("memory", -2, MEMORY)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("memory", -2, MEMORY)
     .since("4.0.0", Group::Server)
     .summary("A container for memory diagnostics commands.")
     .brief()];
 
-const MEMORY: &[CommandSpec] = &[
+const MEMORY: &[Row<Run>] = &[
     command("memory|usage", -3, "readonly", |e, a| e.memory_usage(a))
         .keys(&[key(2, RO)])
         .since("4.0.0", Group::Server)

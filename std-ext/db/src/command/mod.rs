@@ -56,6 +56,8 @@ mod replication;
 mod reply;
 mod reply_writer;
 mod routing;
+mod rows;
+mod runs;
 #[cfg(feature = "scripts")]
 #[allow(
     clippy::cast_precision_loss,

@@ -4,8 +4,9 @@
 //! `module_list`. No client needs the stub of FUNCTION that Redis's other replies would suggest: a program that calls
 //! functions loads them first, and the error of `FUNCTION` says what to use instead.
 
+use crate::command::rows::{Run, command, container};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, command, container};
 
 const HELP: [&str; 3] = [
     "MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -14,11 +15,11 @@ const HELP: [&str; 3] = [
 ];
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("module", -2, MODULE)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("module", -2, MODULE)
     .since("4.0.0", Group::Server)
     .summary("A container for commands about modules, which do not exist.")];
 
-const MODULE: &[CommandSpec] = &[
+const MODULE: &[Row<Run>] = &[
     command("module|list", 2, "admin noscript", |e, _| e.answer(|out| out.array(0)))
         .since("4.0.0", Group::Server)
         .summary("Lists the modules: there are none.")

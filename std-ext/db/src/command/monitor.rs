@@ -6,12 +6,13 @@
 use crate::command::arguments::CommandError;
 use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::execute::Execution;
+use crate::command::rows::{Run, alone};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, alone};
 use std::sync::Arc;
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] =
+pub(in crate::command) const COMMANDS: &[Row<Run>] =
     &[alone("monitor", 1, "admin noscript loading stale", |e, _| e.monitor())
         .since("1.0.0", Group::Server)
         .summary("Listens for all requests received by the server in real-time.")];

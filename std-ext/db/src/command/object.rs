@@ -2,9 +2,10 @@
 
 use crate::command::reply::EMBSTR_MAX;
 use crate::command::reply::ReplyKind;
+use crate::command::rows::{Run, command, container};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{RO, key};
-use crate::command::table::{CommandSpec, command, container};
 use crate::request::Query;
 
 const HELP: [&str; 13] = [
@@ -24,12 +25,12 @@ const HELP: [&str; 13] = [
 ];
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("object", -2, OBJECT)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("object", -2, OBJECT)
     .since("2.2.3", Group::Generic)
     .summary("A container for object introspection commands.")
     .brief()];
 
-const OBJECT: &[CommandSpec] = &[
+const OBJECT: &[Row<Run>] = &[
     command("object|encoding", 3, "readonly", |e, a| {
         e.read(a[2], Query::Prefix(EMBSTR_MAX + 1), ReplyKind::Encoding)
     })

@@ -4,9 +4,10 @@ use crate::cluster::view::ViewReader;
 use crate::command::arguments::{CommandError, resolve, wrong_part};
 use crate::command::connection::ReplyMode;
 use crate::command::execute::Execution;
+use crate::command::rows::{Run, alone, command, container};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{NOT_KEY, key};
-use crate::command::table::{CommandSpec, Id, alone, command, container};
+use crate::command::table::{CommandSpec, Id, Row};
 use crate::pubsub::{ChannelKind, Hub, Left, Subscriptions};
 use crate::resp::write::RespWriter;
 use std::borrow::Cow;
@@ -85,7 +86,7 @@ pub(super) fn send_message(
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     alone("subscribe", -2, "pubsub noscript loading stale", |e, a| {
         e.subscribe(ChannelKind::Channel, &a[1..])
     })
@@ -155,7 +156,7 @@ pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
         .summary("A container for commands about subscriptions."),
 ];
 
-const PUBSUB: &[CommandSpec] = &[
+const PUBSUB: &[Row<Run>] = &[
     command("pubsub|channels", -2, "pubsub loading stale", |e, a| {
         e.channels(ChannelKind::Channel, a)
     })

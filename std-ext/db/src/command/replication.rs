@@ -7,8 +7,9 @@ use crate::command::cluster::DISABLED;
 use crate::command::cluster::nodes::ShownNodes;
 use crate::command::execute::Execution;
 use crate::command::redirects::port;
+use crate::command::rows::{Run, alone};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, alone};
 use crate::log::Fsync;
 use crate::resp::write::RespWriter;
 use crate::state::number;
@@ -28,7 +29,7 @@ const FOLLOWS_NO_OTHER: &str = "ERR this server cannot be a replica of another; 
                                 start the server";
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     alone("wait", 3, "noscript", |e, a| e.wait(a))
         .since("3.0.0", Group::Generic)
         .syntax("numreplicas/integer timeout/integer")

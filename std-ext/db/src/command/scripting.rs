@@ -1,10 +1,11 @@
 //! EVAL, EVALSHA and SCRIPT: their rows, also of a build that cannot execute scripts.
 
+use crate::command::rows::{Run, alone, command, container};
 #[cfg(feature = "scripts")]
 use crate::command::table::Id;
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, RO, RW, UPDATE, key};
-use crate::command::table::{CommandSpec, alone, command, container};
 
 /// Returns the function of a command, in a build that can execute scripts.
 #[cfg(feature = "scripts")]
@@ -43,7 +44,7 @@ const HELP: [&str; 15] = [
 ];
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     alone(
         "eval",
         -3,
@@ -98,7 +99,7 @@ pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
         .summary("A container for commands about scripts."),
 ];
 
-const SCRIPT: &[CommandSpec] = &[
+const SCRIPT: &[Row<Run>] = &[
     command("script|load", 3, "noscript stale", scripted!(|e, a| e.script_load(a[2])))
         .since("2.6.0", Group::Scripting)
         .syntax("script")

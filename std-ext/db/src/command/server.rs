@@ -2,15 +2,16 @@
 
 use crate::command::arguments::{CommandError, SYNTAX, is};
 use crate::command::execute::{Execution, NextStep};
+use crate::command::rows::{Run, alone};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, alone};
 use crate::resp::write::RespWriter;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SAVE_IN_PROGRESS: &str = "ERR Background save already in progress";
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     alone("time", 1, "loading stale fast", |e, _| e.answer(write_time))
         .since("2.6.0", Group::Server)
         .summary("Returns the server time.")

@@ -2,8 +2,9 @@
 
 use crate::command::arguments::{CommandError, wrong_part};
 use crate::command::execute::Execution;
+use crate::command::rows::{Run, command, container};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, command, container};
 use crate::state::number;
 
 const HELP: [&str; 10] = [
@@ -23,12 +24,12 @@ const HELP: [&str; 10] = [
 const DEFAULT_COUNT: usize = 10;
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("slowlog", -2, SLOWLOG)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("slowlog", -2, SLOWLOG)
     .since("2.2.12", Group::Server)
     .summary("A container for slow log commands.")
     .without_data()];
 
-const SLOWLOG: &[CommandSpec] = &[
+const SLOWLOG: &[Row<Run>] = &[
     command("slowlog|get", -2, "admin loading stale", |e, a| e.slow_commands(a))
         .since("2.2.12", Group::Server)
         .syntax("[count/integer]")

@@ -6,14 +6,15 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::{ReplyKind, error_text};
+use crate::command::rows::{Run, command};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyRange, KeyUse, OW, RO, UPDATE, key, unknown};
-use crate::command::table::{self, CommandSpec, command};
+use crate::command::table::{self, Row};
 use crate::request::{MultiKeyOp, Query, RequestError};
 use crate::state::number;
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("sort", -2, "write denyoom movablekeys", |e, a| e.sort(a, false))
         .keys(&[
             key(1, RO | ACCESS),

@@ -1,19 +1,26 @@
 //! Commands about keys whose arguments need parsing.
 
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, wrong_number};
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, is, wrong_number};
 use crate::command::execute::Execution;
 use crate::command::expiration::Unit;
 use crate::command::expiration::comparison;
 use crate::command::lcs::LcsOptions;
 use crate::command::reply::{ArgumentError, ReplyKind};
+use crate::command::rows::{Run, command};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{
-    ACCESS, DELETE, INSERT, KeyUse, OW, RM, RO, RW, UPDATE, VARIABLE, has_option, key,
+    ACCESS, DELETE, INSERT, KeyUse, OW, RM, RO, RW, UPDATE, VARIABLE, key,
 };
-use crate::command::table::{CommandSpec, command};
 use crate::request::SetCondition;
 use crate::request::{Change, Expiry, LONGEST_VALUE, LongDouble, Query};
 use crate::state::number;
+
+/// Returns whether an argument from `first` on is one of these words. As in Redis, it may also be the value of an
+/// option.
+fn has_option(arguments: &[&[u8]], first: usize, words: &[&str]) -> bool {
+    arguments.iter().skip(first).any(|option| words.iter().any(|word| is(option, word)))
+}
 
 /// Makes the change of a SET without options.
 #[inline]
@@ -39,7 +46,7 @@ fn integer(argument: &[u8]) -> Result<i64, CommandError> {
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("get", 2, "readonly fast", |e, a| e.read(a[1], Query::Pieces, ReplyKind::Value))
         .keys(&[key(1, RO | ACCESS)])
         .since("1.0.0", Group::String)

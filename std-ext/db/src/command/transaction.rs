@@ -11,9 +11,10 @@ use crate::command::execute::{Execution, NextStep};
 use crate::command::pubsub::refused_to_subscriber;
 use crate::command::queue::Queued;
 use crate::command::reply::error_text;
+use crate::command::rows::{Run, alone};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{RO, key};
-use crate::command::table::{self, CommandSpec, Flag, Id, alone};
+use crate::command::table::{self, CommandSpec, Flag, Id, Row};
 use crate::request::RequestError;
 use crate::state::number;
 use crate::state::watched_keys::KeyWatch;
@@ -39,7 +40,7 @@ pub(super) fn asks_database(spec: &CommandSpec) -> bool {
 }
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     alone("multi", 1, "noscript loading stale fast allow_busy", |e, _| e.multi())
         .since("1.2.0", Group::Transactions)
         .summary("Starts a transaction: commands are queued until EXEC.")

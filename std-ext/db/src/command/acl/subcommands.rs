@@ -9,8 +9,9 @@ use crate::command::arguments::{
 };
 use crate::command::execute::{Execution, NextStep};
 use crate::command::hexadecimal;
+use crate::command::rows::{Run, command, container};
 use crate::command::table::groups::{CATEGORIES, Group};
-use crate::command::table::{self, CommandSpec, command, container};
+use crate::command::table::{self, CommandSpec, Row};
 use crate::resp::write::RespWriter;
 use crate::state::number;
 use std::fs::File;
@@ -61,12 +62,12 @@ const NOT_SAVED: &str = "ERR There was an error trying to save the ACLs. Please 
 const SHOWN_ENTRIES: usize = 10;
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("acl", -2, ACL)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("acl", -2, ACL)
     .since("6.0.0", Group::Server)
     .summary("A container for access list control commands.")
     .without_data()];
 
-const ACL: &[CommandSpec] = &[
+const ACL: &[Row<Run>] = &[
     command("acl|cat", -2, "noscript loading stale", |e, a| e.categories(a))
         .since("6.0.0", Group::Server)
         .syntax("[categoryname]")

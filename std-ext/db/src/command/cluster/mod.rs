@@ -9,8 +9,9 @@ use crate::cluster::view::{KnownGroup, MemberRole, MemberView};
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::redirects::DOWN;
+use crate::command::rows::{Run, command, container};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::command::table::{CommandSpec, command, container};
 use crate::state::number;
 use crate::state::slots::{SLOTS, slot};
 use nodes::{Coverage, ShownNodes};
@@ -81,13 +82,13 @@ const HELP: [&str; 34] = [
 ];
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] = &[container("cluster", -2, CLUSTER)
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("cluster", -2, CLUSTER)
     .since("3.0.0", Group::Cluster)
     .summary("A container for cluster commands.")
     .otherwise(|e, a| e.cluster_refused(a))
     .without_data()];
 
-const CLUSTER: &[CommandSpec] = &[
+const CLUSTER: &[Row<Run>] = &[
     command("cluster|count-failure-reports", 3, "admin stale", |e, a| {
         known(&e.shown()?, a[2])?;
         e.answer(|out| out.integer(0))

@@ -14,9 +14,10 @@ use crate::command::arguments::is;
 use crate::command::context::ServerApi;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::error_text;
+use crate::command::rows::{Run, alone};
+use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INCOMPLETE, KeyRange, RW, key, unknown};
-use crate::command::table::{CommandSpec, alone};
 use crate::log::Lsn;
 use crate::rdb::payload;
 use crate::request::{Answer, Change, Query, Request, RequestError};
@@ -41,7 +42,7 @@ const UNLOCKED_ATTEMPTS: u32 = 8;
 const LOCKED: Duration = Duration::from_secs(2);
 
 /// The commands of this family.
-pub(in crate::command) const COMMANDS: &[CommandSpec] =
+pub(in crate::command) const COMMANDS: &[Row<Run>] =
     &[alone("migrate", -6, "write movablekeys", |e, a| e.migrate(a))
         .keys(&[
             key(3, RW | ACCESS | DELETE),

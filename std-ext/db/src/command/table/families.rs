@@ -1,43 +1,94 @@
-//! The rows of all families, in one array: first the commands, then their subcommands. A place in it is the number by
-//! which a command is counted, compared and allowed.
+//! The commands of all families, in one array: first the commands, then their subcommands. A place in it is the number
+//! by which a command is counted, compared and allowed.
+//!
+//! The families stand above this file, because their functions look commands up. Only the compiler reads their rows
+//! here.
 
-use super::CommandSpec;
-use crate::command::{
-    acl, bits, client, cluster, command_info, config, databases, debug, dump, expiration,
-    hyperloglog, info, keyspace, latency, memory, migrate, module, monitor, object, pubsub,
-    replication, scripting, server, slowlog, sort, strings, transaction,
-};
+use super::{CommandSpec, Id};
 
-/// The rows of the families, in the order of `COMMAND`. Those that a server executes most often come first.
-const FAMILIES: [&[CommandSpec]; 27] = [
-    strings::COMMANDS,
-    keyspace::COMMANDS,
-    expiration::COMMANDS,
-    bits::COMMANDS,
-    hyperloglog::COMMANDS,
-    sort::COMMANDS,
-    databases::COMMANDS,
-    dump::COMMANDS,
-    migrate::COMMANDS,
-    object::COMMANDS,
-    client::COMMANDS,
-    acl::COMMANDS,
-    transaction::COMMANDS,
-    pubsub::COMMANDS,
-    scripting::COMMANDS,
-    server::COMMANDS,
-    command_info::COMMANDS,
-    config::COMMANDS,
-    info::COMMANDS,
-    memory::COMMANDS,
-    slowlog::COMMANDS,
-    latency::COMMANDS,
-    monitor::COMMANDS,
-    debug::COMMANDS,
-    module::COMMANDS,
-    replication::COMMANDS,
-    cluster::COMMANDS,
-];
+/// Calls a macro with the modules of the families, in the order of `COMMAND`. Those whose commands are most frequent
+/// come first.
+macro_rules! with_families {
+    ($then:ident) => {
+        $then! {
+            strings keyspace expiration bits hyperloglog sort databases dump migrate object client acl transaction
+            pubsub scripting server command_info config info memory slowlog latency monitor debug module replication
+            cluster
+        }
+    };
+}
+pub(crate) use with_families;
+
+/// Defines what counts and numbers the rows.
+macro_rules! number {
+    ($($family:ident)*) => {
+        /// Returns the number of commands, and that of commands and subcommands.
+        const fn count() -> (usize, usize) {
+            let (mut commands, mut all) = (0, 0);
+            $(
+                let (rows, mut row) = ($crate::command::$family::COMMANDS, 0);
+                while row < rows.len() {
+                    all += 1 + rows[row].parts.len();
+                    row += 1;
+                }
+                commands += rows.len();
+            )*
+            (commands, all)
+        }
+
+        #[allow(clippy::large_stack_arrays, reason = "only the compiler calls it")]
+        const fn numbered() -> [CommandSpec; NUMBERS] {
+            let mut all = [$crate::command::strings::COMMANDS[0].spec; NUMBERS];
+            let (mut number, mut next) = (0, COUNT);
+            $(
+                let (rows, mut row) = ($crate::command::$family::COMMANDS, 0);
+                while row < rows.len() {
+                    let (mut command, parts) = (rows[row].spec, rows[row].parts);
+                    command.id = Id(number as u16);
+                    command.parts = ((next - COUNT) as u16, parts.len() as u16);
+                    all[number] = command;
+                    let mut part = 0;
+                    while part < parts.len() {
+                        all[next] = parts[part].spec.part_of(&command, next);
+                        next += 1;
+                        part += 1;
+                    }
+                    number += 1;
+                    row += 1;
+                }
+            )*
+            all
+        }
+
+        /// Returns the number of the command with this name. Evaluated by the compiler, which refuses other names.
+        const fn number_of(name: &str) -> Id {
+            let mut number = 0;
+            $(
+                let (rows, mut row) = ($crate::command::$family::COMMANDS, 0);
+                while row < rows.len() {
+                    if is_same(rows[row].spec.name.as_bytes(), name.as_bytes()) {
+                        return Id(number);
+                    }
+                    number += 1;
+                    row += 1;
+                }
+            )*
+            panic!("no command has this name");
+        }
+    };
+}
+with_families!(number);
+
+impl CommandSpec {
+    /// Returns the subcommand with the properties that it shares with its command.
+    const fn part_of(self, command: &Self, number: usize) -> Self {
+        let mut part = self.with_group(command.docs.group);
+        part.id = Id(number as u16);
+        part.is_dataless = command.is_dataless && !self.shows_data;
+        part.is_brief = command.is_brief;
+        part
+    }
+}
 
 const COUNT: usize = count().0;
 /// The number of commands and subcommands.
@@ -49,82 +100,9 @@ pub(crate) static COMMANDS: &[CommandSpec] = ALL.split_at(COUNT).0;
 /// All subcommands. Those of one command stand together.
 pub(crate) static SUBCOMMANDS: &[CommandSpec] = ALL.split_at(COUNT).1;
 
-/// Returns the number of commands, and that of commands and subcommands.
-const fn count() -> (usize, usize) {
-    let (mut commands, mut parts, mut family) = (0, 0, 0);
-    while family < FAMILIES.len() {
-        let mut row = 0;
-        while row < FAMILIES[family].len() {
-            parts += FAMILIES[family][row].rows.len();
-            row += 1;
-        }
-        commands += row;
-        family += 1;
-    }
-    (commands, commands + parts)
-}
-
-#[allow(clippy::large_stack_arrays, reason = "only the compiler calls it")]
-const fn numbered() -> [CommandSpec; NUMBERS] {
-    let mut all = [FAMILIES[0][0]; NUMBERS];
-    let (mut number, mut next, mut family) = (0, COUNT, 0);
-    while family < FAMILIES.len() {
-        let mut row = 0;
-        while row < FAMILIES[family].len() {
-            let mut command = FAMILIES[family][row];
-            command.id = Id(number as u16);
-            command.parts = ((next - COUNT) as u16, command.rows.len() as u16);
-            all[number] = command;
-            let mut part = 0;
-            while part < command.rows.len() {
-                let mut spec = command.rows[part].with_group(command.docs.group);
-                spec.id = Id(next as u16);
-                spec.is_dataless = command.is_dataless && !spec.shows_data;
-                spec.is_brief = command.is_brief;
-                all[next] = spec;
-                next += 1;
-                part += 1;
-            }
-            number += 1;
-            row += 1;
-        }
-        family += 1;
-    }
-    all
-}
-
 /// Returns the command or subcommand of a number.
 pub(crate) fn by_number(number: usize) -> &'static CommandSpec {
     &ALL[number]
-}
-
-/// The number of a command or subcommand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Id(u16);
-
-impl Id {
-    pub(super) const UNKNOWN: Self = Self(u16::MAX);
-
-    pub(crate) const fn number(self) -> u16 {
-        self.0
-    }
-
-    /// Returns the number of the command with this name. Evaluated by the compiler, which refuses other names.
-    const fn of(name: &str) -> Self {
-        let (mut number, mut family) = (0, 0);
-        while family < FAMILIES.len() {
-            let mut row = 0;
-            while row < FAMILIES[family].len() {
-                if is_same(FAMILIES[family][row].name.as_bytes(), name.as_bytes()) {
-                    return Self(number);
-                }
-                number += 1;
-                row += 1;
-            }
-            family += 1;
-        }
-        panic!("no command has this name");
-    }
 }
 
 const fn is_same(a: &[u8], b: &[u8]) -> bool {
@@ -141,7 +119,7 @@ macro_rules! ids {
         impl Id {
             $(
                 #[cfg_attr(not(all(feature = "cli", feature = "scripts")), allow(dead_code))]
-                pub(crate) const $id: Self = Self::of($name);
+                pub(crate) const $id: Self = number_of($name);
             )*
         }
     };

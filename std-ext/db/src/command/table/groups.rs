@@ -3,7 +3,7 @@
 use super::flags::{Flag, FlagSet};
 
 /// The categories of Redis 7, in its order.
-pub(in crate::command) const CATEGORIES: [&str; 21] = [
+pub(crate) const CATEGORIES: [&str; 21] = [
     "keyspace",
     "read",
     "write",
@@ -36,7 +36,7 @@ impl Categories {
     pub(super) const SLOW: Self = Self::parse("slow");
 
     /// Returns the categories with these names, which are separated by spaces.
-    pub(in crate::command) const fn parse(names: &str) -> Self {
+    pub(crate) const fn parse(names: &str) -> Self {
         let (mut set, mut bit) = (0, 0);
         while bit < CATEGORIES.len() {
             if super::flags::contains_word(names.as_bytes(), CATEGORIES[bit].as_bytes()) {
@@ -52,12 +52,12 @@ impl Categories {
     }
 
     /// Returns whether the set has the category with this index in [`CATEGORIES`].
-    pub(in crate::command) fn has(self, category: usize) -> bool {
+    pub(crate) fn has(self, category: usize) -> bool {
         self.0 >> category & 1 == 1
     }
 
     /// Returns the names of the categories, in Redis's order.
-    pub(in crate::command) fn names(self) -> impl Iterator<Item = &'static str> + Clone {
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> + Clone {
         let named = CATEGORIES.into_iter().enumerate();
         named.filter(move |(bit, _)| self.has(*bit)).map(|(_, name)| name)
     }
@@ -65,7 +65,7 @@ impl Categories {
 
 /// A group of commands.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::command) enum Group {
+pub(crate) enum Group {
     Bitmap,
     Cluster,
     Connection,
@@ -79,7 +79,7 @@ pub(in crate::command) enum Group {
 }
 
 impl Group {
-    pub(in crate::command) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Bitmap => "bitmap",
             Self::Cluster => "cluster",

@@ -1,7 +1,7 @@
 //! Commands by their names, in any case. The bytes of a name, folded to lower case, form one number, and a hash table
 //! of these numbers is computed at compile time.
 
-use super::{COMMANDS, CommandSpec, by_number};
+use super::{COMMANDS, CommandSpec, Kind, SUBCOMMANDS, by_number};
 
 /// The longest name; anything longer is no command.
 const LONGEST: usize = 16;
@@ -91,6 +91,29 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
             return same.then_some(spec);
         }
         place = (place + 1) % PLACES;
+    }
+}
+
+impl CommandSpec {
+    /// Returns the subcommands.
+    pub(crate) fn parts(&self) -> &'static [Self] {
+        let (first, count) = (self.parts.0.into(), usize::from(self.parts.1));
+        SUBCOMMANDS.get(first..first + count).unwrap_or_default()
+    }
+
+    /// Returns the subcommand of this name.
+    pub(crate) fn part(&self, name: &[u8]) -> Option<&'static Self> {
+        self.parts().iter().find(|part| {
+            let own = &part.name[self.name.len() + 1..];
+            name.eq_ignore_ascii_case(own.as_bytes())
+        })
+    }
+
+    /// Returns the subcommand that the second argument names, or the command itself. A command without subcommands may
+    /// have a key of such a name.
+    pub(crate) fn with_part(&'static self, arguments: &[&[u8]]) -> &'static Self {
+        let named = || arguments.get(1).and_then(|name| self.part(name));
+        if self.kind == Kind::Container { named().unwrap_or(self) } else { self }
     }
 }
 
