@@ -5,7 +5,7 @@
 //! their contents borrow from another input buffer each time.
 
 use crate::Session;
-use crate::buffers::emptied;
+use crate::buffers::{KEPT, emptied};
 use crate::command::arguments::CommandError;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::call_meter::CallMeter;
@@ -15,17 +15,15 @@ use crate::command::reply::{ReplyKind, error_text};
 use crate::command::reply_writer::{ReplyFailure, ReplyStep, ReplyWriter};
 use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
-use crate::request::{
-    Bitwise, Change, DatabaseQuery, Expiry, Field, MultiKeyOp, Query, Request, RequestError,
-};
+use crate::request::{Change, DatabaseQuery, MultiKeyOp, Query, Request, RequestError};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 #[cfg(feature = "scripts")]
 use crate::session::LockedKeys;
 use crate::session::TransactionOutcome;
 use crate::state::watched_keys::KeyWatch;
+use bumpalo::Bump;
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +35,8 @@ const LONG_OPERATIONS: u32 = 4;
 pub struct Scratch {
     batch: RequestBatch<'static>,
     arguments: Vec<&'static [u8]>,
+    /// The keys, pairs and fields of requests that have many.
+    pub(super) arena: Bump,
     pub(super) meter: CallMeter,
 }
 
@@ -61,29 +61,15 @@ impl Scratch {
         (std::mem::take(&mut self.batch), std::mem::take(&mut self.arguments))
     }
 
-    /// Puts the buffers back, and frees those that have become large.
-    pub(super) fn put_back(&mut self, batch: RequestBatch<'_>, arguments: Vec<&[u8]>) {
-        self.arguments = emptied(arguments);
-        self.batch = batch.emptied();
+    /// Puts the buffers back, which are empty, and frees what has become large.
+    pub(super) fn put_back(&mut self, batch: RequestBatch<'static>, arguments: Vec<&'static [u8]>) {
+        (self.batch, self.arguments) = (batch, arguments);
+        if self.arena.allocated_bytes() > KEPT {
+            self.arena = Bump::new();
+        } else {
+            self.arena.reset();
+        }
     }
-}
-
-/// A request whose keys are in a buffer that may still be reallocated: it gets its slice when the batch is executed.
-struct DeferredKeys {
-    request: usize,
-    what: DeferredOp,
-    range: Range<usize>,
-}
-
-#[derive(Clone, Copy)]
-enum DeferredOp {
-    SetAll,
-    SetAllIf,
-    DeleteAll,
-    Bitwise,
-    Fields,
-    AddElements,
-    MergeElements,
 }
 
 /// The requests of a pipeline, and the steps that make its replies.
@@ -96,10 +82,6 @@ pub(crate) struct RequestBatch<'a> {
     requests: Vec<Request<'a>>,
     steps: Vec<ReplyStep>,
     prepared: Vec<u8>,
-    pairs: Vec<(&'a [u8], &'a [u8])>,
-    keys: Vec<&'a [u8]>,
-    fields: Vec<Field>,
-    deferred: Vec<DeferredKeys>,
     stored: Vec<StoredAnswer>,
     stored_bytes: Vec<u8>,
     /// Whether answers are stored until all are there: with a change, they arrive in any order. A reply that takes long
@@ -123,10 +105,6 @@ impl<'a> RequestBatch<'a> {
             requests: emptied(self.requests),
             steps: emptied(self.steps),
             prepared: emptied(self.prepared),
-            pairs: emptied(self.pairs),
-            keys: emptied(self.keys),
-            fields: emptied(self.fields),
-            deferred: emptied(self.deferred),
             stored: emptied(self.stored),
             stored_bytes: emptied(self.stored_bytes),
             stores_answers: false,
@@ -230,47 +208,6 @@ impl<'a> RequestBatch<'a> {
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
-    /// Adds the removal of several keys.
-    pub(super) fn delete_all(&mut self, keys: &[&'a [u8]]) {
-        let from = self.keys.len();
-        self.keys.extend_from_slice(keys);
-        self.defer(DeferredOp::DeleteAll, from..self.keys.len());
-        self.multi_key(MultiKeyOp::DeleteAll(&[]), ReplyKind::Integer);
-    }
-
-    /// Adds the change of MSET: `arguments` alternate between keys and values.
-    pub(super) fn set_all(&mut self, arguments: &[&'a [u8]]) {
-        let range = self.add_pairs(arguments);
-        self.defer(DeferredOp::SetAll, range);
-        self.multi_key(MultiKeyOp::SetAll(&[]), ReplyKind::Done);
-    }
-
-    /// Adds the change of MSETEX or MSETNX.
-    pub(super) fn set_all_if(
-        &mut self,
-        arguments: &[&'a [u8]],
-        exist: Option<bool>,
-        expiry: Expiry,
-    ) {
-        let range = self.add_pairs(arguments);
-        self.defer(DeferredOp::SetAllIf, range);
-        self.multi_key(MultiKeyOp::SetAllIf { pairs: &[], exist, expiry }, ReplyKind::Integer);
-    }
-
-    fn add_pairs(&mut self, arguments: &[&'a [u8]]) -> Range<usize> {
-        let from = self.pairs.len();
-        self.pairs.extend(arguments.as_chunks().0.iter().map(|&[key, value]| (key, value)));
-        from..self.pairs.len()
-    }
-
-    /// Adds a bitwise operation.
-    pub(super) fn bitwise(&mut self, op: Bitwise, to: &'a [u8], keys: &[&'a [u8]]) {
-        let from = self.keys.len();
-        self.keys.extend_from_slice(keys);
-        self.defer(DeferredOp::Bitwise, from..self.keys.len());
-        self.multi_key(MultiKeyOp::Bitwise { op, to, keys: &[] }, ReplyKind::Integer);
-    }
-
     /// Adds a read of two values, whose longest common subsequence is the reply.
     pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
         (self.stores_answers, self.long_operations) = (true, LONG_OPERATIONS);
@@ -286,38 +223,6 @@ impl<'a> RequestBatch<'a> {
         self.multi_read(&distinct, Query::HyperLogLog, ReplyKind::Union);
     }
 
-    /// Adds a union of HyperLogLogs.
-    pub(super) fn merge_elements(&mut self, to: &'a [u8], keys: &[&'a [u8]]) {
-        let from = self.keys.len();
-        self.keys.extend_from_slice(keys);
-        self.defer(DeferredOp::MergeElements, from..self.keys.len());
-        self.multi_key(MultiKeyOp::MergeElements { to, keys: &[] }, ReplyKind::Done);
-    }
-
-    /// Adds a change that adds elements to a HyperLogLog.
-    pub(super) fn add_elements(&mut self, key: &'a [u8], elements: &[&'a [u8]]) {
-        let from = self.keys.len();
-        self.keys.extend_from_slice(elements);
-        self.defer(DeferredOp::AddElements, from..self.keys.len());
-        self.change(key, Change::AddElements(&[]), ReplyKind::Integer);
-    }
-
-    /// Adds a change of integers in a value.
-    pub(super) fn change_fields(&mut self, key: &'a [u8], fields: &[Field]) {
-        let from = self.fields.len();
-        self.fields.extend_from_slice(fields);
-        self.defer(DeferredOp::Fields, from..self.fields.len());
-        self.change(key, Change::Fields(&[]), ReplyKind::Fields);
-    }
-
-    /// Adds a read of integers in a value. Many of them take long.
-    pub(super) fn read_fields(&mut self, key: &'a [u8], fields: &[Field]) {
-        let from = self.fields.len();
-        self.fields.extend_from_slice(fields);
-        self.defer(DeferredOp::Fields, from..self.fields.len());
-        self.long_read(key, Query::Fields(&[]), ReplyKind::Fields);
-    }
-
     /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
     pub(super) fn long_read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
         self.long_operations += 1;
@@ -325,10 +230,6 @@ impl<'a> RequestBatch<'a> {
         // their lock.
         self.requests.push(Request::MultiRead(key, query, 1));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
-    }
-
-    fn defer(&mut self, what: DeferredOp, range: Range<usize>) {
-        self.deferred.push(DeferredKeys { request: self.requests.len(), what, range });
     }
 
     /// Executes all requests and writes the replies. Returns the log entry that must be committed before the replies
@@ -350,9 +251,7 @@ impl<'a> RequestBatch<'a> {
         let mut replies = ReplyWriter::new(out, max_out, steps, now);
         let mut lsn = 0;
         if !self.requests.is_empty() {
-            // From here on, no buffer of keys grows, so requests may borrow from them.
-            let mut requests = shortened(std::mem::take(&mut self.requests));
-            complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
+            let requests = std::mem::take(&mut self.requests);
             // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
             // order.
             if self.stores_answers && requests.len() > 1 {
@@ -387,12 +286,10 @@ impl<'a> RequestBatch<'a> {
         redirects: Redirects<'_>,
         max_out: usize,
     ) -> BatchOutcome {
-        // The batch keeps its own for the replies.
-        let mut requests = shortened(self.requests.clone());
-        complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
+        let requests = &self.requests;
         let (stored, bytes, mut full) = (&mut self.stored, &mut self.stored_bytes, false);
         stored.resize(requests.len(), StoredAnswer::Nil);
-        let outcome = session.transaction(&requests, watch, &mut |request, answer| {
+        let outcome = session.transaction(requests, watch, &mut |request, answer| {
             stored[request] = store(answer, bytes, max_out, &mut full);
         });
         match outcome {
@@ -418,8 +315,7 @@ impl<'a> RequestBatch<'a> {
         out: &mut Vec<u8>,
         max_out: usize,
     ) -> bool {
-        let mut requests = shortened(std::mem::take(&mut self.requests));
-        complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
+        let requests = std::mem::take(&mut self.requests);
         let out = RespWriter::new(out, protocol);
         let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
         let mut replies = ReplyWriter::new(out, max_out, steps, keys.time());
@@ -490,10 +386,6 @@ impl<'a> RequestBatch<'a> {
         self.requests.clear();
         self.steps.clear();
         self.prepared.clear();
-        self.pairs.clear();
-        self.keys.clear();
-        self.fields.clear();
-        self.deferred.clear();
         self.stored.clear();
         self.stored_bytes.clear();
         (self.stores_answers, self.wants_time, self.produces_values) = (false, false, false);
@@ -529,49 +421,6 @@ pub(super) struct AnswerPlace {
 pub(super) fn transaction_refused(error: &str) -> CommandError {
     let error = error.strip_prefix("ERR ").unwrap_or(error);
     format!("EXECABORT Transaction discarded because of: {error}").into()
-}
-
-/// The pairs, keys and fields of requests.
-type Buffers<'a> = (&'a [(&'a [u8], &'a [u8])], &'a [&'a [u8]], &'a [Field]);
-
-/// Gives requests the keys that were in a buffer.
-#[inline]
-fn complete<'a>(
-    requests: &mut [Request<'a>],
-    deferred: &[DeferredKeys],
-    (pairs, keys, fields): Buffers<'a>,
-) {
-    for deferred in deferred {
-        let (range, request) = (deferred.range.clone(), &mut requests[deferred.request]);
-        match (deferred.what, request) {
-            (DeferredOp::SetAll, Request::MultiKey(op)) => *op = MultiKeyOp::SetAll(&pairs[range]),
-            (DeferredOp::SetAllIf, Request::MultiKey(MultiKeyOp::SetAllIf { pairs: own, .. })) => {
-                *own = &pairs[range];
-            }
-            (DeferredOp::DeleteAll, Request::MultiKey(op)) => {
-                *op = MultiKeyOp::DeleteAll(&keys[range]);
-            }
-            (DeferredOp::Bitwise, Request::MultiKey(MultiKeyOp::Bitwise { keys: own, .. }))
-            | (
-                DeferredOp::MergeElements,
-                Request::MultiKey(MultiKeyOp::MergeElements { keys: own, .. }),
-            )
-            | (DeferredOp::AddElements, Request::Change(_, Change::AddElements(own))) => {
-                *own = &keys[range];
-            }
-            (
-                DeferredOp::Fields,
-                Request::Change(_, Change::Fields(own))
-                | Request::MultiRead(_, Query::Fields(own), _),
-            ) => *own = &fields[range],
-            _ => debug_assert!(false, "a request of another kind was deferred"),
-        }
-    }
-}
-
-/// Shortens the lifetime of the requests.
-fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'short>> {
-    requests
 }
 
 #[cfg(test)]

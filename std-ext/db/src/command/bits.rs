@@ -8,8 +8,8 @@ use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyUse, OW, RO, RW, UPDATE, VARIABLE, key};
 use crate::request::{
-    BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, Overflow, Query,
-    RequestError,
+    BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, MultiKeyOp,
+    Overflow, Query, RequestError,
 };
 use crate::state::number;
 
@@ -222,7 +222,8 @@ impl<'a> Execution<'_, 'a> {
             let why = format!("ERR BITOP {name} must be called with at least two source keys.");
             return Err(why.into());
         }
-        self.batch.bitwise(op, arguments[2], &arguments[3..]);
+        let (to, keys) = (arguments[2], self.keep(&arguments[3..]));
+        self.batch.multi_key(MultiKeyOp::Bitwise { op, to, keys }, ReplyKind::Integer);
         Ok(())
     }
 
@@ -240,11 +241,13 @@ impl<'a> Execution<'_, 'a> {
         if fields.is_empty() {
             self.batch.push_reply(self.connection.protocol, |out| out.array(0));
         } else if !fields.iter().any(Field::writes) {
-            self.batch.read_fields(arguments[1], &fields);
+            let query = Query::Fields(self.keep(&fields));
+            self.batch.long_read(arguments[1], query, ReplyKind::Fields);
         } else if reads_only {
             return Err("ERR BITFIELD_RO only supports the GET subcommand".into());
         } else {
-            self.batch.change_fields(arguments[1], &fields);
+            let change = Change::Fields(self.keep(&fields));
+            self.batch.change(arguments[1], change, ReplyKind::Fields);
         }
         Ok(())
     }

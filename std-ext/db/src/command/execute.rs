@@ -1,5 +1,6 @@
 //! From the bytes that a connection has received to its replies.
 
+use crate::buffers::emptied;
 use crate::cluster::view::ViewReader;
 use crate::command::batch::RequestBatch;
 use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
@@ -13,6 +14,7 @@ use crate::resp::write::RespWriter;
 use crate::state::changed;
 use crate::tracking;
 use crate::{Db, Session};
+use bumpalo::Bump;
 
 /// A batch is executed when it has this many keys. One command may exceed it.
 const MAX_BATCH_KEYS: usize = 4096;
@@ -99,6 +101,7 @@ pub fn process_input(
         collects: false,
         in_transaction: false,
         meter: &mut scratch.meter,
+        arena: &scratch.arena,
         input,
         start: 0,
         end: 0,
@@ -147,12 +150,10 @@ pub fn process_input(
     let took_long = execution.meter.spent() >= LONG_TIME;
     outcome.ends_turn = took_long || changed::is_much();
     outcome.shows_data = execution.dataless < outcome.commands;
-    let batch = execution.batch;
-    scratch.put_back(batch, arguments);
+    let batch = execution.batch.emptied();
+    scratch.put_back(batch, emptied(arguments));
     if connection.blocked {
-        // Later changes of this thread are those of other clients.
-        tracking::set_caller(0);
-        tracking::end_own_reads();
+        end_caller();
     }
     if observes {
         connection.update_blocked();
@@ -161,6 +162,12 @@ pub fn process_input(
         connection.batch_limit = next_batch_limit(batch_limit, shrinks);
     }
     outcome
+}
+
+/// Notes that later changes of this thread are those of other clients.
+fn end_caller() {
+    tracking::set_caller(0);
+    tracking::end_own_reads();
 }
 
 /// Returns how many commands the next batch may have. The time that commands take and the length of their replies are
@@ -180,6 +187,8 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) out: &'t mut Vec<u8>,
     /// The longest that `out` may become.
     pub(super) max_out: usize,
+    /// Memory for the slices of requests with many keys.
+    pub(super) arena: &'a Bump,
     pub(super) batch: RequestBatch<'a>,
     /// The log entry that must be committed before `out` may be sent.
     pub(super) lsn: Lsn,
@@ -280,7 +289,10 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Returns an execution of commands of the same connection that are not in the input buffer.
-    pub(super) fn nested<'n, 'b>(&'n mut self, batch: RequestBatch<'b>) -> Execution<'n, 'b> {
+    pub(super) fn nested<'n, 'b>(&'n mut self, batch: RequestBatch<'b>) -> Execution<'n, 'b>
+    where
+        'a: 'b,
+    {
         Execution {
             connection: self.connection,
             session: self.session,
@@ -296,6 +308,7 @@ impl<'a> Execution<'_, 'a> {
             collects: false,
             in_transaction: self.in_transaction,
             meter: self.meter,
+            arena: self.arena,
             input: self.input,
             start: self.start,
             end: self.end,
@@ -321,6 +334,17 @@ impl<'a> Execution<'_, 'a> {
             _ => self.error(format!("ERR {why}")),
         }
         self.next = NextStep::Close;
+    }
+
+    /// Returns a copy of a slice that lives as long as the requests of the batch.
+    pub(super) fn keep<T: Copy>(&self, items: &[T]) -> &'a [T] {
+        self.arena.alloc_slice_copy(items)
+    }
+
+    /// Returns the pairs of arguments that alternate between keys and values.
+    pub(super) fn keep_pairs(&self, arguments: &[&'a [u8]]) -> &'a [(&'a [u8], &'a [u8])] {
+        let pairs = arguments.as_chunks().0.iter().map(|&[key, value]| (key, value));
+        self.arena.alloc_slice_fill_iter(pairs)
     }
 
     /// Executes the batch and appends its replies.

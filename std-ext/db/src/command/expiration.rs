@@ -7,7 +7,7 @@ use crate::command::rows::{Run, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, RO, RW, UPDATE, key};
-use crate::request::{Change, ExpireCondition, Expiry, Query, SetCondition};
+use crate::request::{Change, ExpireCondition, Expiry, MultiKeyOp, Query, SetCondition};
 use crate::state::number;
 use std::mem::discriminant;
 
@@ -236,7 +236,8 @@ impl<'a> Execution<'_, 'a> {
             }
         }
         let expiry = self.given_expiry(expiry, keeps, "msetex")?;
-        self.batch.set_all_if(pairs, exist, expiry);
+        let op = MultiKeyOp::SetAllIf { pairs: self.keep_pairs(pairs), exist, expiry };
+        self.batch.multi_key(op, ReplyKind::Integer);
         Ok(())
     }
 

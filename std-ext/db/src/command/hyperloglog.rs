@@ -5,13 +5,12 @@ use crate::command::rows::{Run, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, INSERT, RO, RW, key};
-use crate::request::Query;
+use crate::request::{Change, MultiKeyOp, Query};
 
 /// The commands of this family.
 pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("pfadd", -2, "write denyoom fast", |e, a| {
-        e.batch.add_elements(a[1], &a[2..]);
-        Ok(())
+        e.change(a[1], Change::AddElements(e.keep(&a[2..])), ReplyKind::Integer)
     })
     .keys(&[key(1, RW | INSERT)])
     .since("2.8.9", Group::HyperLogLog)
@@ -35,7 +34,8 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     .summary("Estimates the number of elements of one or more HyperLogLogs.")
     .takes_time("O(N), N is the number of keys"),
     command("pfmerge", -2, "write denyoom", |e, a| {
-        e.batch.merge_elements(a[1], &a[2..]);
+        let op = MultiKeyOp::MergeElements { to: a[1], keys: e.keep(&a[2..]) };
+        e.batch.multi_key(op, ReplyKind::Done);
         Ok(())
     })
     .keys(&[key(1, RW | ACCESS | INSERT), key(2, RO | ACCESS).to(-1, 1)])

@@ -190,7 +190,10 @@ impl<'a> Execution<'_, 'a> {
     fn delete(&mut self, keys: &[&'a [u8]]) -> Result<(), CommandError> {
         match keys {
             [key] => self.batch.change(key, Change::Delete, ReplyKind::Integer),
-            _ => self.batch.delete_all(keys),
+            _ => {
+                let op = MultiKeyOp::DeleteAll(self.keep(keys));
+                self.batch.multi_key(op, ReplyKind::Integer);
+            }
         }
         Ok(())
     }

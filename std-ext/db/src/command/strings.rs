@@ -13,7 +13,7 @@ use crate::command::table::keys::{
     ACCESS, DELETE, INSERT, KeyUse, OW, RM, RO, RW, UPDATE, VARIABLE, key,
 };
 use crate::request::SetCondition;
-use crate::request::{Change, Expiry, LONGEST_VALUE, LongDouble, Query};
+use crate::request::{Change, Expiry, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
 use crate::state::number;
 
 /// Returns whether an argument from `first` on is one of these words. As in Redis, it may also be the value of an
@@ -253,10 +253,13 @@ impl<'a> Execution<'_, 'a> {
         if arguments.len().is_multiple_of(2) {
             return Err(wrong_number(name));
         }
+        let pairs = self.keep_pairs(&arguments[1..]);
         if name == "msetnx" {
-            self.batch.set_all_if(&arguments[1..], Some(false), Expiry::Never);
+            let (exist, expiry) = (Some(false), Expiry::Never);
+            let op = MultiKeyOp::SetAllIf { pairs, exist, expiry };
+            self.batch.multi_key(op, ReplyKind::Integer);
         } else {
-            self.batch.set_all(&arguments[1..]);
+            self.batch.multi_key(MultiKeyOp::SetAll(pairs), ReplyKind::Done);
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use crate::resp::write::RespWriter;
 use crate::session::{Breadth, LockedKeys, NotIncluded};
 use crate::state::number::integer;
 use crate::state::slots::slot;
+use bumpalo::Bump;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub(super) struct LockedHost<'h, 'e, 'a, 's> {
     /// The most that the script has needed. Keys whose shards have joined the others one by one do not count.
     pub(super) used: Breadth,
     batch: RequestBatch<'static>,
+    arena: Bump,
 }
 
 impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
@@ -78,6 +80,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             needs,
             used,
             batch,
+            arena: Bump::new(),
         }
     }
 
@@ -274,8 +277,11 @@ impl LockedHost<'_, '_, '_, '_> {
         }
         self.execution.connection.protocol = protocol;
         let redirects = self.execution.redirects();
+        // Of its own, or a script with many calls would take memory without bound.
+        let mut arena = std::mem::take(&mut self.arena);
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut nested = self.execution.nested(batch);
+        nested.arena = &arena;
         // One time for the whole script, as in Redis: two reads of a key must not differ because it has expired between
         // them.
         (nested.collects, nested.time) = (true, Some(self.keys.time()));
@@ -285,6 +291,8 @@ impl LockedHost<'_, '_, '_, '_> {
         let fits = batch.execute_locked(self.keys, redirects, protocol, out, REPLY_BYTES);
         self.execution.count_failures(&mut batch.failures);
         self.batch = batch.emptied();
+        arena.reset();
+        self.arena = arena;
         if fits {
             Ok(())
         } else {
