@@ -188,13 +188,10 @@ impl<'a> Execution<'_, 'a> {
     /// DEL and UNLINK. One key is a change like any other, queued for its shard. UNLINK is no different: values are
     /// freed later in any case.
     fn delete(&mut self, keys: &[&'a [u8]]) -> Result<(), CommandError> {
-        match keys {
-            [key] => self.batch.change(key, Change::Delete, ReplyKind::Integer),
-            _ => {
-                let op = MultiKeyOp::DeleteAll(self.keep(keys));
-                self.batch.multi_key(op, ReplyKind::Integer);
-            }
+        if let [key] = keys {
+            return self.change(key, Change::Delete, ReplyKind::Integer);
         }
+        self.batch.multi_key(MultiKeyOp::DeleteAll(self.keep(keys)), ReplyKind::Integer);
         Ok(())
     }
 
