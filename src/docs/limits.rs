@@ -98,9 +98,9 @@
 //! ordered map. `iter` and `retain` copy a few bins at a time into a buffer on the heap, and abort without memory.
 //!
 //! # Persistent collections
-//! - **A change of a shared node copies it.** The first change after a clone copies a path of two or three kilobytes (a
-//!   million small entries), and each change of a [`SnapshotMap`](crate::SnapshotMap) does. An insertion takes three to
-//!   four times as long as into an [`OrdMap`](crate::OrdMap).
+//! - **A change of a shared node copies it.** The first change after a clone copies a path: about 3.5 kB in a map of a
+//!   million `u64` entries, and 10 kB with `String` keys. Each change of a [`SnapshotMap`](crate::SnapshotMap) does. An
+//!   insertion takes two to nine times as long as into an [`OrdMap`](crate::OrdMap).
 //! - **Writers of a `SnapshotMap` take turns.** More threads do not write faster. Put changes that belong together into
 //!   one [`write`](crate::SnapshotMap::write).
 //! - **The last version drops everything at once**, in the thread that drops it.
