@@ -31,9 +31,11 @@
 //! </div>
 //!
 //! # What a version costs
-//! The first change after a clone copies a path: a leaf, and an inner node for each level above it, two or three
-//! kilobytes for a million small entries. Further changes copy what the changes before them have not. Entries that
-//! are copied are cloned, so large values belong into an `Arc`.
+//! The first change after a clone copies a path: a leaf, and an inner node for each level above it, 3.5 kilobytes in a
+//! map of a million pairs of numbers, and 10 with strings as keys. That is 1.7 and 1.5 times what a version of imbl
+//! costs; in return lookups and iteration are faster. Further changes copy what the changes before them have not, so a
+//! hundred changes to one version are cheaper than a hundred versions. Entries that are copied are cloned, so large
+//! values belong into an `Arc`.
 //!
 //! Dropping the last version of a collection drops all its entries at once, with a recursion as deep as the tree is
 //! high. Where a pause of milliseconds matters, [`teardown`](PersistentMap::teardown) frees a large one in steps.
@@ -56,8 +58,8 @@
 //! - Cutting a tree in two by joining what is left and right of a path: Blelloch, Ferizovic and Sun, *Just Join for
 //!   Parallel Ordered Sets* (2016).
 //! - Nodes of a kilobyte, with bounds that are copied keys, and neighbours merged only below a quarter: B+-trees as
-//!   databases have them. imbl's nodes have 16 entries; larger ones make lookups, iteration and destruction faster, and
-//!   do not make versions dearer, because fewer levels are copied.
+//!   databases have them. imbl's nodes have 16 entries. Larger ones make lookups, iteration and destruction faster, and
+//!   versions larger, but no slower to make, because fewer levels are copied.
 
 mod balance;
 mod block;

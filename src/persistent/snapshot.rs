@@ -42,7 +42,7 @@ type Replaced<'a, K, V> = Result<Option<Unlinked<'a, Version<K, V>>>, Fresh<Vers
 /// one of many entries ([`write`](Self::write)), and so is a change that was prepared on a snapshot
 /// ([`commit`](Self::commit)).
 ///
-/// A change copies a path of nodes, some two kilobytes in a map of a million small entries, because readers may be
+/// A change copies a path of nodes, 3.5 kilobytes in a map of a million pairs of numbers, because readers may be
 /// using them. Writers take turns. If you need no snapshots, an [`OrdMap`](crate::OrdMap) takes changes several times
 /// faster, and from many threads at once.
 ///
