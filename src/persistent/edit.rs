@@ -16,6 +16,9 @@ use crate::memory::AllocError;
 /// The entries of a leaf, whose values may be changed.
 pub(super) type LeafMut<'a, T> = (&'a [<T as Kind>::Key], &'a mut [<T as Kind>::Value]);
 
+/// A key and a value that are handed out.
+pub(crate) type Taken<T> = (<T as Kind>::Key, <T as Kind>::Value);
+
 /// An entry that was not inserted.
 pub(crate) type Refused<T> = (AllocError, <T as Kind>::Key, <T as Kind>::Value);
 
@@ -70,6 +73,34 @@ impl<T: Editable> Tree<T> {
                     let (children, counts) = inner.into_columns();
                     counts[child] += 1;
                     node = Some(&mut children[child]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts an entry at the end, if nothing has to be prepared for that: the nodes on the way have no other handles,
+    /// and the last leaf has memory. Otherwise hands the entry back.
+    #[inline]
+    pub(crate) fn push(&mut self, key: T::Key, value: T::Value) -> Result<(), Taken<T>> {
+        let Some(root) = self.root.as_mut().filter(|root| ends_with_room(root)) else {
+            return Err((key, value));
+        };
+        assert!(self.len < usize::MAX / 2, "capacity overflow");
+        self.len += 1;
+        let mut node = Some(root);
+        while let Some(above) = node {
+            match above.as_own() {
+                Level::Leaf(mut leaf) => {
+                    leaf.push(key, value);
+                    break;
+                }
+                Level::Inner(inner) => {
+                    let (children, counts) = inner.into_columns();
+                    if let Some(count) = counts.last_mut() {
+                        *count += 1;
+                    }
+                    node = children.last_mut();
                 }
             }
         }
@@ -222,6 +253,22 @@ impl<T: Editable> Tree<T> {
             };
         }
     }
+}
+
+/// Returns whether the last leaf below a node has memory for an entry, and no node on the way to it other handles.
+#[inline]
+fn ends_with_room<T: Kind>(node: &Node<T>) -> bool {
+    let mut node = node;
+    while node.is_only_handle() {
+        match node.level() {
+            Level::Leaf(leaf) => return leaf.len() < leaf.capacity(),
+            Level::Inner(inner) => match inner.a().last() {
+                Some(last) => node = last,
+                None => return false,
+            },
+        }
+    }
+    false
 }
 
 /// Inserts an entry below a node, and returns the right half of the node if it was full. Nothing here can fail: the

@@ -1,6 +1,7 @@
 //! Trees taken apart: entry by entry from both ends, or freed in steps.
 
 use super::block::IntoElements;
+use super::edit::Taken;
 use super::node::{Editable, Inner, Kind, Leaf, Level, MAX_HEIGHT, Node};
 use super::tree::Tree;
 use crate::memory::AllocError;
@@ -57,9 +58,6 @@ impl<T: Editable> Tree<T> {
         }))
     }
 }
-
-/// An entry that was taken out.
-type Taken<T> = (<T as Kind>::Key, <T as Kind>::Value);
 
 /// Iterates over the entries of a tree by value. Those that other versions share are cloned.
 pub(crate) struct IntoEntries<T: Kind> {

@@ -175,7 +175,9 @@ impl<T> PersistentVec<T> {
 impl<T: Clone> PersistentVec<T> {
     /// Adds an element at the end. O(log n).
     pub fn push(&mut self, value: T) {
-        self.insert(self.len(), value);
+        if let Err(((), value)) = self.tree.push((), value) {
+            self.insert(self.len(), value);
+        }
     }
 
     /// Removes the last element. O(log n).
