@@ -65,8 +65,8 @@ fn bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Returns the lines of a file behind its first ones, the last of which says how many requests there are: so a file that
-/// loses some is noticed.
+/// Returns the lines of a file behind its first ones, the last of which says how many requests there are: so a file
+/// that loses some is noticed.
 fn rows_of(file: &'static str) -> impl Iterator<Item = &'static str> {
     let (head, rows) = file.split_once("\n\n").unwrap();
     let found = rows.lines().filter(|line| line.starts_with("> ")).count();
