@@ -209,20 +209,30 @@ impl<T: Editable> Tree<T> {
     }
 
     /// Removes the entry at a place.
-    pub(crate) fn remove_at(&mut self, place: &Place) -> Result<(T::Key, T::Value), AllocError> {
+    pub(crate) fn remove_at(&mut self, place: &Place) -> Result<Taken<T>, AllocError> {
+        self.shrink_leaf(place, 1, |leaf| {
+            let (key, value, _) = leaf.remove(place.child_of(0));
+            (key, value)
+        })
+    }
+
+    /// Removes `count` entries from the leaf that a place leads to. `take` takes them out, and must not fail.
+    pub(super) fn shrink_leaf<R>(
+        &mut self,
+        place: &Place,
+        count: usize,
+        take: impl FnOnce(&mut UniqueLeaf<'_, T>) -> R,
+    ) -> Result<R, AllocError> {
         self.own(place, 0)?;
-        self.len -= 1;
-        let mut node = self.root.as_mut().expect("the tree has an entry at the place");
-        let (entry, is_thin) = loop {
+        self.len -= count;
+        let mut node = self.root.as_mut().expect("the tree has a leaf at the place");
+        let (taken, is_thin) = loop {
             match node.as_own() {
-                Level::Leaf(mut leaf) => {
-                    let (key, value, _) = leaf.remove(place.indices[0].into());
-                    break ((key, value), is_thin(leaf.len(), T::LEAF));
-                }
+                Level::Leaf(mut leaf) => break (take(&mut leaf), is_thin(leaf.len(), T::LEAF)),
                 Level::Inner(inner) => {
                     let child = place.child_of(inner.height());
                     let (children, counts) = inner.into_columns();
-                    counts[child] -= 1;
+                    counts[child] -= count;
                     node = &mut children[child];
                 }
             }
@@ -230,11 +240,11 @@ impl<T: Editable> Tree<T> {
         if is_thin {
             self.thicken(place);
         }
-        Ok(entry)
+        Ok(taken)
     }
 
     /// Merges the thin nodes on the way to a place with neighbours, or moves entries to them.
-    pub(super) fn thicken(&mut self, place: &Place) {
+    fn thicken(&mut self, place: &Place) {
         if let Some(root) = &mut self.root
             && root.height() > 0
         {

@@ -1,8 +1,7 @@
 //! `retain`, leaf by leaf: user code only marks the entries that go. Then the leaf loses them in one step.
 
-use super::balance::is_thin;
 use super::block::Block;
-use super::node::{Editable, Leaf, Level};
+use super::node::{Editable, Leaf};
 use super::tree::{Place, Tree};
 use crate::memory::AllocError;
 
@@ -53,26 +52,7 @@ impl<T: Editable> Tree<T> {
     fn remove_from_leaf(&mut self, place: &Place, marks: Marks) -> Result<(), AllocError> {
         let count = marks.count_ones() as usize;
         let mut removed: Leaf<T> = Block::new(0, count)?;
-        self.own(place, 0)?;
-        self.len -= count;
-        let mut node = self.root.as_mut().expect("the tree has a leaf at the place");
-        let is_thin = loop {
-            match node.as_own() {
-                Level::Leaf(mut leaf) => {
-                    leaf.extract(marks, &mut removed.own());
-                    break is_thin(leaf.len(), T::LEAF);
-                }
-                Level::Inner(inner) => {
-                    let child = place.child_of(inner.height());
-                    let (children, counts) = inner.into_columns();
-                    counts[child] -= count;
-                    node = &mut children[child];
-                }
-            }
-        };
-        if is_thin {
-            self.thicken(place);
-        }
+        self.shrink_leaf(place, count, |leaf| leaf.extract(marks, &mut removed.own()))?;
         // User code runs last.
         drop(removed);
         Ok(())
