@@ -145,10 +145,7 @@ impl<'a> Execution<'_, 'a> {
             },
             _ => return Err(SYNTAX),
         };
-        let all = || {
-            table::COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.parts().iter()))
-        };
-        let wanted = || all().filter(|spec| is_wanted(spec));
+        let wanted = || table::in_order().filter(|spec| is_wanted(spec));
         self.reply(|out| {
             out.array(wanted().count());
             wanted().for_each(|spec| out.bulk(spec.name.as_bytes()));

@@ -2,7 +2,7 @@
 
 use super::absent::ABSENT;
 use crate::command::table::groups::Categories;
-use crate::command::table::{COMMANDS, CommandSpec, NUMBERS, by_number, find_spec};
+use crate::command::table::{CommandSpec, NUMBERS, by_number, find_spec, in_order};
 use std::sync::LazyLock;
 
 /// All commands and subcommands that have a number: first those of this server, with the numbers of their counters.
@@ -34,10 +34,7 @@ impl CommandNumber {
 
     /// Returns all numbers: each command, followed by its subcommands.
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        let own = COMMANDS.iter().flat_map(|command| {
-            std::iter::once(command).chain(command.parts().iter()).map(Self::of)
-        });
-        own.chain((NUMBERS..ALL).map(|number| Self(number as u16)))
+        in_order().map(Self::of).chain((NUMBERS..ALL).map(|number| Self(number as u16)))
     }
 
     pub(super) fn name(self) -> &'static str {

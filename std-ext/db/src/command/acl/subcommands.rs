@@ -227,13 +227,10 @@ impl Execution<'_, '_> {
             return Err(format!("ERR Unknown category '{}'", text(name, 128)).into());
         };
         // Subcommands are commands of their own here, as in `aclCatWithFlags`.
-        let all = || {
-            table::COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.parts().iter()))
-        };
         let is_in = |spec: &&CommandSpec| spec.categories.has(category);
         self.reply(|out| {
-            out.array(all().filter(is_in).count());
-            all().filter(is_in).for_each(|spec| out.bulk(spec.name.as_bytes()));
+            out.array(table::in_order().filter(is_in).count());
+            table::in_order().filter(is_in).for_each(|spec| out.bulk(spec.name.as_bytes()));
         });
         Ok(())
     }

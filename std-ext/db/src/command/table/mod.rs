@@ -27,7 +27,7 @@ pub(crate) use flags::Flag;
 use flags::FlagSet;
 use groups::{Categories, Group};
 use keys::{FindKeys, FindUse, KeySpec};
-pub(crate) use names::{find, find_part, find_spec};
+pub(crate) use names::{find, find_part, find_spec, in_order};
 
 /// The number of a command or subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -122,6 +122,11 @@ pub(crate) fn find_part(command: &[u8], name: &[u8]) -> Option<&'static CommandS
     find(command)?.part(name)
 }
 
+/// Returns each command, followed by its subcommands.
+pub(crate) fn in_order() -> impl Iterator<Item = &'static CommandSpec> + Clone {
+    COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.parts()))
+}
+
 /// Returns the command of this name, or the subcommand if the name contains a bar.
 pub(crate) fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
     match name.iter().position(|&byte| byte == b'|') {
