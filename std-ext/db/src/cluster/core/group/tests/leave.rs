@@ -15,6 +15,14 @@ fn take_over(etcd: &mut Etcd) {
     etcd.other(|tail| (tail.node, tail.nonce) = (Some(node(2)), 7));
 }
 
+/// Makes node 2 a member, and tells the leader.
+fn add_member(etcd: &mut Etcd, leader: &mut Node) {
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
+    etcd.tell(leader);
+}
+
 #[test]
 fn a_deposed_primary_without_changes_follows() {
     let (mut etcd, mut leader) = leader();
@@ -185,10 +193,7 @@ fn a_hand_over_that_does_not_get_through_is_taken_back() {
 #[test]
 fn a_hand_over_does_not_make_a_release_optional() {
     let (mut etcd, mut leader) = leader();
-    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
-    etcd.revision += 1;
-    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
-    etcd.tell(&mut leader);
+    add_member(&mut etcd, &mut leader);
     leader.append(&[b"a"]);
     leader.event(Event::CannotServe("the disk is full".to_owned()));
     leader.event(Event::HandOver(Some(node(2))));
@@ -206,10 +211,7 @@ fn a_hand_over_does_not_make_a_release_optional() {
 #[test]
 fn a_second_hand_over_can_still_be_taken_back() {
     let (mut etcd, mut leader) = leader();
-    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
-    etcd.revision += 1;
-    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
-    etcd.tell(&mut leader);
+    add_member(&mut etcd, &mut leader);
     leader.append(&[b"a"]);
     for _ in 0..5 {
         leader.event(Event::HandOver(None));
@@ -439,10 +441,7 @@ fn a_primary_that_was_removed_leaves() {
 #[test]
 fn a_primary_whose_clock_is_far_ahead_leaves() {
     let (mut etcd, mut leader) = leader();
-    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
-    etcd.revision += 1;
-    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
-    etcd.tell(&mut leader);
+    add_member(&mut etcd, &mut leader);
     leader.event(Event::Clocks(vec![(node(2), -9_000)]));
     leader.run(&mut etcd);
     assert_eq!(leader.role(), GroupRole::Primary);
