@@ -398,8 +398,17 @@ impl Drop for LockedKeys<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "scripts")]
+    use crate::TimeSource;
     use crate::request::{Change, Expiry, SetCondition};
     use crate::{Db, Options};
+    #[cfg(feature = "scripts")]
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn set() -> Change<'static> {
+        let (condition, expiry) = (SetCondition::Always, Expiry::Never);
+        Change::Set { value: b"v", condition, expiry, get: false }
+    }
 
     #[test]
     fn what_follows_changes_sees_them_under_their_locks() {
@@ -408,9 +417,7 @@ mod tests {
         let state = session.state();
         let keys = LockedKeys::lock((&mut session, &state), &[b"k"], None, (true, Breadth::Keys));
         let mut keys = keys.unwrap().unwrap();
-        let (condition, expiry) = (SetCondition::Always, Expiry::Never);
-        let set = Change::Set { value: b"v", condition, expiry, get: false };
-        keys.execute(&[Request::Change(b"k", set)], &mut |_, _| {});
+        keys.execute(&[Request::Change(b"k", set())], &mut |_, _| {});
         assert_eq!(db.get("k").unwrap(), None, "a reader sees a change too early");
         let mut called = false;
         session.finish_locked(keys, || {
@@ -431,9 +438,13 @@ mod tests {
     #[cfg(feature = "scripts")]
     #[test]
     fn a_shard_joins_only_if_it_could_have_been_locked_from_the_beginning() {
-        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
-        let (mut session, mut other) = (db.session(), db.session());
-        let state = session.state();
+        // A clock that stands, and no background thread that locks a shard for a moment.
+        let clock = Arc::new(AtomicU64::new(1));
+        let time = TimeSource::Manual(Arc::clone(&clock));
+        let options = Options { shards: 4, time, ..Options::in_memory() };
+        let state = Arc::new(State::without_log(&options, |_| {}));
+        let (mut session, mut other) =
+            (Session::new(Arc::clone(&state)), Session::new(Arc::clone(&state)));
         let elsewhere = (0..).map(|number| format!("k{number}"));
         let elsewhere = elsewhere.into_iter().find(|key| {
             let shard = state.shard_of(key.as_bytes());
@@ -451,8 +462,8 @@ mod tests {
         drop(keys);
         // Its keys would have two times.
         let mut keys = lock((&mut session, &state), &[b"k"], Breadth::Keys);
-        while state.clock.now() <= keys.time() {}
-        db.set(&elsewhere, "v").unwrap();
+        clock.store(2, Ordering::Relaxed);
+        other.execute(&[Request::Change(elsewhere.as_bytes(), set())], &mut |_, _| {});
         assert_eq!(keys.include(elsewhere.as_bytes()), busy, "its shard has a later time");
         drop(keys);
         // Nothing was locked, so nothing has kept the database from being swapped.

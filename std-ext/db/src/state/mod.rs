@@ -174,7 +174,7 @@ impl State {
     pub(crate) fn without_log(options: &Options, load: impl FnOnce(&LoadingShards)) -> Self {
         let shards = LoadingShards::new(options);
         load(&shards);
-        let clock = ExpiryClock::starting(crate::clock::TimeSource::System, 0);
+        let clock = ExpiryClock::starting(options.time.clone(), 0);
         Self::new(shards, Arc::new(crate::log::none::NoLog::new()), clock, options)
     }
 
