@@ -138,29 +138,47 @@ fn counted(found: Vec<Option<Record>>) -> Vec<(Record, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::test_client::TestClient;
+    use crate::request::{MultiKeyOp, Query, Request};
+    use crate::{Db, Options, Session};
+
+    /// Executes a request, and returns the number or bytes that it answers.
+    fn execute(session: &mut Session, request: Request<'_>) -> (i64, Vec<u8>) {
+        let mut made = (0, Vec::new());
+        session.execute(&[request], &mut |_, answer| match answer {
+            Answer::Int(number) => made.0 = number,
+            Answer::Bytes(bytes) => made.1 = bytes.to_vec(),
+            other => panic!("{other:?}"),
+        });
+        made
+    }
 
     #[test]
     fn a_value_is_read_once_although_it_is_named_often() {
-        let mut client = TestClient::new();
-        client.command("set a abc");
-        client.command("set b ab");
-        let many = "a ".repeat(1000);
-        for (line, wanted, read) in [
-            (format!("bitop and to {many}"), "$3 abc", 1),
-            (format!("bitop and to {many} missing"), "$3 \0\0\0", 0),
-            (format!("bitop and to {many} b"), "$3 ab\0", 2),
-            (format!("bitop or to b {many}"), "$3 abc", 2),
-            (format!("bitop xor to {many}"), "$3 \0\0\0", 0),
-            (format!("bitop xor to {many} a"), "$3 abc", 1),
-            (format!("bitop xor to {many} b"), "$3 ab\0", 1),
-            (format!("bitop one to {many} b"), "$3 \0\0\0", 2),
-            (format!("bitop diff to a {many} b"), "$3 \0\0\0", 3),
+        let db = Db::open(Options::in_memory()).unwrap();
+        db.set_all(&[(b"a", b"abc"), (b"b", b"ab")]).unwrap();
+        let mut session = db.session();
+        let (a, b): (&[u8], &[u8]) = (b"a", b"b");
+        let many = [a; 1000];
+        let and = |more: &[&'static [u8]]| [&many, more].concat();
+        let before =
+            |first: &[&'static [u8]], last: &[&'static [u8]]| [first, &many, last].concat();
+        for (op, keys, wanted, read) in [
+            (Bitwise::And, and(&[]), b"abc", 1),
+            (Bitwise::And, and(&[b"missing"]), b"\0\0\0", 0),
+            (Bitwise::And, and(&[b]), b"ab\0", 2),
+            (Bitwise::Or, before(&[b], &[]), b"abc", 2),
+            (Bitwise::Xor, and(&[]), b"\0\0\0", 0),
+            (Bitwise::Xor, and(&[a]), b"abc", 1),
+            (Bitwise::Xor, and(&[b]), b"ab\0", 1),
+            (Bitwise::One, and(&[b]), b"\0\0\0", 2),
+            (Bitwise::Diff, before(&[a], &[b]), b"\0\0\0", 3),
         ] {
             COMBINED.set(0);
-            assert_eq!(client.command(&line), ":3", "{}", &line[..12]);
-            assert_eq!(COMBINED.get(), read, "values that {} reads", &line[..12]);
-            assert_eq!(client.command("get to"), wanted, "{}", &line[..12]);
+            let request = Request::MultiKey(MultiKeyOp::Bitwise { op, to: b"to", keys: &keys });
+            assert_eq!(execute(&mut session, request).0, 3, "{op:?}");
+            assert_eq!(COMBINED.get(), read, "values that {op:?} reads");
+            let (_, found) = execute(&mut session, Request::Read(b"to", Query::Value));
+            assert_eq!(found, wanted, "{op:?}");
         }
     }
 }
