@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
+use crate::script_settings::ScriptSettings;
 use crate::session::Session;
 use crate::slot_set::SlotSet;
 use crate::snapshot::Snapshot;
@@ -60,8 +61,7 @@ struct DbInner {
     /// Sessions for callers that have none of their own.
     sessions: Mutex<Vec<Session>>,
     background: BackgroundTasks,
-    #[cfg(feature = "scripts")]
-    scripts: Arc<crate::scripts::Scripts>,
+    script_settings: Arc<ScriptSettings>,
 }
 
 /// The data that was loaded when the database was opened.
@@ -190,26 +190,22 @@ impl Db {
     ) -> Self {
         let background = BackgroundTasks::start(&state, folder, options.snapshot_after);
         let sessions = Mutex::default();
-        #[cfg(feature = "scripts")]
-        let scripts = Arc::new(crate::scripts::Scripts::new(options.script_time_limit));
-        #[cfg(feature = "scripts")]
-        scripts.set_allow_undeclared_keys(options.allow_undeclared_keys);
+        let script_settings =
+            ScriptSettings::new(options.script_time_limit, options.allow_undeclared_keys);
         let inner = Arc::new(DbInner {
             state,
             options,
             opened,
             sessions,
             background,
-            #[cfg(feature = "scripts")]
-            scripts,
+            script_settings: Arc::new(script_settings),
         });
         Self { inner, database: 0 }
     }
 
-    /// Returns what all connections share about scripts.
-    #[cfg(feature = "scripts")]
-    pub(crate) fn scripts(&self) -> &Arc<crate::scripts::Scripts> {
-        &self.inner.scripts
+    /// Returns the settings of scripts.
+    pub(crate) fn script_settings(&self) -> &Arc<ScriptSettings> {
+        &self.inner.script_settings
     }
 
     /// Returns the state.
@@ -324,29 +320,18 @@ impl Db {
 
     /// Sets whether scripts may access keys that they do not declare.
     pub fn set_allow_undeclared_keys(&self, allow: bool) {
-        #[cfg(feature = "scripts")]
-        self.inner.scripts.set_allow_undeclared_keys(allow);
-        #[cfg(not(feature = "scripts"))]
-        let _ = allow;
+        self.inner.script_settings.set_allow_undeclared_keys(allow);
     }
 
     /// Sets how many milliseconds of processor time a script may take; 0 for no limit.
     pub fn set_script_time_limit(&self, milliseconds: u64) {
-        #[cfg(feature = "scripts")]
-        self.inner.scripts.set_time_limit(milliseconds);
-        #[cfg(not(feature = "scripts"))]
-        let _ = milliseconds;
+        self.inner.script_settings.set_time_limit(milliseconds);
     }
 
     /// Sets the function that publishes events about keys, in place of an earlier one. It is called under the locks
     /// of shards, so it must take a bounded time, and not use the database.
     pub(crate) fn on_key_event(&self, publish: Publish) {
         self.inner.state.key_events.on_event(publish);
-    }
-
-    /// Sets how many keys are remembered for clients that track them; 0 for as many as fit.
-    pub(crate) fn set_tracked_keys(&self, keys: u64) {
-        self.inner.state.tracking.set_max_keys(keys);
     }
 
     /// Sets the kinds of events about keys that are published, in letters. Invalid letters publish nothing.

@@ -33,6 +33,7 @@ compile_error!(
 struct ReadMe;
 
 mod background;
+mod bounds;
 mod buffers;
 #[cfg(feature = "tls")]
 mod certificates;
@@ -83,6 +84,7 @@ pub mod pubsub;
 pub mod rdb;
 pub mod request;
 pub mod resp;
+mod script_settings;
 #[cfg(feature = "scripts")]
 mod scripts;
 pub mod server;

@@ -3,12 +3,13 @@
 //!
 //! Every buffer that a client can grow, and every wait that a client can cause, has a row here.
 
+use crate::bounds::{
+    LEAST_PRODUCED_BYTES, MAX_MULTI_KEY_BYTES, MAX_PRODUCED_BYTES, WATCH_QUEUE, WATCH_QUEUE_BYTES,
+    WATCHED_BYTES,
+};
 use crate::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, Limits, MOST_ARGUMENTS};
 use std::fmt::{self, Display, Write};
 
-/// While more bytes of entries than this wait for the log, the server reads from no client, and gRPC executes no call.
-/// Then the clients' sockets fill up, and not this process's memory.
-pub(crate) const LOG_BACKLOG: usize = 8 << 20;
 /// Beyond this many bytes of unread replies, the server reads more commands only if the client takes none of the
 /// replies: it may write all of a pipeline before it reads. A client that reads slowly is throttled, and costs no more
 /// than this.
@@ -17,10 +18,6 @@ pub(crate) const OUTPUT_PAUSE: usize = 512 << 10;
 pub(crate) const UNAUTHENTICATED_OUTPUT_PAUSE: usize = 64 << 10;
 /// The longest name of a connection or a library, in bytes: names are stored for as long as the connection lives.
 pub(crate) const LONGEST_NAME: usize = 1024;
-/// Log entries that may wait for a watcher.
-pub(crate) const WATCH_QUEUE: usize = 1 << 14;
-/// Bytes of log entries that may wait for a watcher, not counting the last.
-pub(crate) const WATCH_QUEUE_BYTES: usize = 64 << 20;
 /// Concurrent connections of the metrics port.
 pub(crate) const HTTP_CONNECTIONS: usize = 128;
 /// Bytes of a request's head on the metrics port. A body is not read.
@@ -49,12 +46,6 @@ pub(crate) const LOADING_CONNECTIONS: usize = 4096;
 pub(crate) const LOADING_BYTES: usize = 64 << 10;
 /// Bytes discarded after a connection's last reply.
 pub(crate) const LOADING_LAST: usize = 64 << 20;
-/// Bytes of the keys and values of one multi-key operation: a single log entry holds all of them.
-pub(crate) const MAX_MULTI_KEY_BYTES: usize = 2 << 30;
-/// Bytes of values that the commands of one transaction or script copy or compute, or `maxmemory` if that is between
-/// the two: all of them are in one log entry, and a few short commands make gigabytes of copies.
-pub(crate) const LEAST_PRODUCED_BYTES: usize = 64 << 20;
-pub(crate) const MAX_PRODUCED_BYTES: usize = 512 << 20;
 /// Bytes of a script, and of all scripts that are kept for EVALSHA.
 pub(crate) const SCRIPT_BYTES: usize = 1 << 20;
 pub(crate) const SCRIPT_CACHE_BYTES: usize = 32 << 20;
@@ -64,8 +55,6 @@ pub(crate) const SCRIPT_MEMORY: usize = 64 << 20;
 pub(crate) const SCRIPT_MESSAGES: usize = 64 << 20;
 /// Bytes of the commands that a connection has queued in a transaction.
 pub(crate) const TRANSACTION_BYTES: usize = 64 << 20;
-/// Bytes of memory that the keys take which one connection watches.
-pub(crate) const WATCHED_BYTES: usize = 1 << 20;
 
 /// Bytes of memory that the subscriptions of one connection take.
 pub(crate) const SUBSCRIPTION_BYTES: usize = 64 << 20;

@@ -1,12 +1,13 @@
 //! Scripts that all connections share: their texts by SHA-1, and the switches that stop running ones.
 
+use crate::Db;
 use crate::limits::{SCRIPT_BYTES, SCRIPT_CACHE_BYTES};
 use crate::lock::lock;
+use crate::script_settings::ScriptSettings;
 use sha1::{Digest, Sha1};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
 /// Bytes that a cached script takes besides its text.
 const SCRIPT_HEAD: usize = 256;
@@ -45,10 +46,7 @@ pub(crate) struct Scripts {
     /// Rises when a text is removed, so that threads forget what they have compiled.
     removals: AtomicU64,
     switches: Mutex<Vec<Weak<Switch>>>,
-    /// How long a script may run, in milliseconds; 0 for no limit.
-    time_limit: AtomicU64,
-    /// Whether scripts may access keys that are not in `KEYS`.
-    allow_undeclared_keys: AtomicBool,
+    settings: Arc<ScriptSettings>,
 }
 
 #[derive(Default)]
@@ -60,15 +58,31 @@ struct ScriptTexts {
 }
 
 impl Scripts {
-    /// Knows no script. `time_limit` is that of [`set_time_limit`](Self::set_time_limit).
-    pub(crate) fn new(time_limit: u64) -> Self {
+    /// Returns the scripts of a database.
+    pub(crate) fn of(db: &Db) -> &Arc<Self> {
+        let make = || Arc::new(Self::new(Arc::clone(db.script_settings())));
+        db.state().extensions.get_or_init(make)
+    }
+
+    /// Knows no script.
+    pub(crate) fn new(settings: Arc<ScriptSettings>) -> Self {
         Self {
             texts: Mutex::default(),
             removals: AtomicU64::new(0),
             switches: Mutex::default(),
-            time_limit: AtomicU64::new(time_limit),
-            allow_undeclared_keys: AtomicBool::new(true),
+            settings,
         }
+    }
+
+    /// Knows no script, and stops none.
+    #[cfg(test)]
+    pub(crate) fn with_defaults() -> Self {
+        Self::new(Arc::new(ScriptSettings::new(0, true)))
+    }
+
+    /// Returns the settings of all scripts.
+    pub(crate) fn settings(&self) -> &ScriptSettings {
+        &self.settings
     }
 
     /// Returns the text of a script.
@@ -155,31 +169,6 @@ impl Scripts {
         let runs = |switch: Arc<Switch>| switch.0.load(Ordering::Relaxed) == RUNNING;
         lock(&self.switches).iter().filter_map(Weak::upgrade).any(runs)
     }
-
-    /// Returns how long a script may run.
-    pub(crate) fn time_limit(&self) -> Option<Duration> {
-        // Relaxed: a setting by itself.
-        let limit = self.time_limit.load(Ordering::Relaxed);
-        (limit != 0).then(|| Duration::from_millis(limit))
-    }
-
-    /// Returns whether scripts may access keys that are not in `KEYS`.
-    pub(crate) fn allow_undeclared_keys(&self) -> bool {
-        // Relaxed: a setting by itself.
-        self.allow_undeclared_keys.load(Ordering::Relaxed)
-    }
-
-    /// Sets whether scripts may access keys that are not in `KEYS`.
-    pub(crate) fn set_allow_undeclared_keys(&self, allow: bool) {
-        // Relaxed: as above.
-        self.allow_undeclared_keys.store(allow, Ordering::Relaxed);
-    }
-
-    /// Sets how many milliseconds a script may run; 0 for no limit.
-    pub(crate) fn set_time_limit(&self, milliseconds: u64) {
-        // Relaxed: as above.
-        self.time_limit.store(milliseconds, Ordering::Relaxed);
-    }
 }
 
 const IDLE: u8 = 0;
@@ -224,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_cache_is_bounded() {
-        let scripts = Scripts::new(0);
+        let scripts = Scripts::with_defaults();
         let loaded = b"return 'loaded'";
         assert!(scripts.insert(ScriptId::of(loaded), loaded, false));
         let before = scripts.removals();
@@ -249,7 +238,7 @@ mod tests {
 
     #[test]
     fn only_running_scripts_are_killed() {
-        let scripts = Scripts::new(0);
+        let scripts = Scripts::with_defaults();
         let (one, other) = (scripts.add_switch(), scripts.add_switch());
         assert!(!scripts.kill());
         one.set_running(true);

@@ -4,8 +4,8 @@
 //! changes of one key arrive in their order. Queues are bounded, and no writer waits for a watcher: a watcher that lags
 //! behind loses its queue and gets an error.
 
+use crate::bounds::{WATCH_QUEUE, WATCH_QUEUE_BYTES};
 use crate::gauge::Gauge;
-use crate::limits::{WATCH_QUEUE, WATCH_QUEUE_BYTES};
 use crate::lock::lock;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::log::{Log, LogError, Lsn};

@@ -18,6 +18,7 @@ use crate::db::Stats;
 use crate::log::Fsync;
 use crate::state::databases::DatabaseStats;
 use crate::state::slabs::is_compacting;
+use crate::tracking::Tracking;
 use std::fmt::Write;
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -112,7 +113,7 @@ fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: 
         ("cluster_connections", 0),
         ("maxclients", server.max_clients),
         ("blocked_clients", execution.meter.diagnostics.postponed_clients()),
-        ("tracking_clients", execution.db.state().tracking.counts().clients),
+        ("tracking_clients", Tracking::of(execution.db.state()).counts().clients),
     ]);
 }
 
@@ -127,7 +128,7 @@ fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, ou
     out.line("mem_clients_normal", server.client_memory);
     out.bytes("total_system_memory", system_memory());
     #[cfg(feature = "scripts")]
-    out.line("number_of_cached_scripts", execution.db.scripts().count());
+    out.line("number_of_cached_scripts", crate::scripts::Scripts::of(execution.db).count());
     out.bytes("maxmemory", stats.max_memory);
     out.line("maxmemory_policy", execution.db.eviction().name());
     out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
@@ -177,7 +178,7 @@ fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out
     let diagnostics = &execution.meter.diagnostics;
     let keyspace = diagnostics.since_reset(KeyspaceCounts::of(stats));
     let subscribed = execution.server.hub().counts();
-    let tracked = execution.db.state().tracking.counts();
+    let tracked = Tracking::of(execution.db.state()).counts();
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),

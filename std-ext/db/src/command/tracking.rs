@@ -8,7 +8,7 @@ use crate::command::table::{CommandSpec, Flag};
 use crate::limits::{TRACKING_PREFIX_BYTES, TRACKING_PREFIXES};
 use crate::pubsub::Mailbox;
 use crate::state::number;
-use crate::tracking::Tracker;
+use crate::tracking::{Tracker, Tracking};
 use std::sync::Arc;
 
 const OTHER_CHOICE: &str = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then \
@@ -224,14 +224,15 @@ impl<'a> Execution<'_, 'a> {
         let Some(mailbox) = self.mailbox_of(client) else { return };
         let redirect = options.redirect.as_ref();
         let tracker = Tracker::new((self.server.hub(), &mailbox), options.broadcasts, redirect);
-        let (tracker, state) = (Arc::new(tracker), self.db.state());
+        let (tracker, all) = (Arc::new(tracker), Tracking::of(self.db.state()));
         tracker.set_protocol(self.connection.protocol);
         // Before the reply: from the client's next read on, no change may go untold.
-        state.track(&tracker);
-        let mut own =
-            self.connection.tracking.take().unwrap_or_else(|| {
-                Box::new(ClientTracking::new(&state.tracking, &tracker, client))
-            });
+        all.track(self.db.state(), &tracker);
+        let mut own = self
+            .connection
+            .tracking
+            .take()
+            .unwrap_or_else(|| Box::new(ClientTracking::new(all, &tracker, client)));
         own.tracker = tracker;
         own.redirect = redirect.map_or(0, |mailbox| mailbox.client());
         (own.choice, own.no_loop) = (options.choice(), options.no_loop);

@@ -8,10 +8,11 @@ use super::api::{
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
 use super::bounds::{BusyCall, Peer, Reservation, output_limit_error};
+use crate::bounds::LOG_BACKLOG;
 use crate::db::Db;
 use crate::error::Error;
 use crate::gauge::Gauge;
-use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES, LOG_BACKLOG};
+use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use crate::log::{Epoch, LeaseCheck, LogError, Lsn, ReadIndex};
 use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
 use crate::watch::{Event, EventKind, Watch, WatchError};

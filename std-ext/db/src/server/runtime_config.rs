@@ -13,6 +13,7 @@ use crate::gauge::Gauge;
 use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::options::Eviction;
+use crate::tracking::Tracking;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -289,7 +290,7 @@ impl RuntimeConfig {
                 }
             }
             KEY_EVENTS => db.set_key_events(text),
-            TRACKED_KEYS => db.set_tracked_keys(number()),
+            TRACKED_KEYS => Tracking::of(db.state()).set_max_keys(number()),
             "cluster-move-rate" => db.set_move_rate(number()),
             // Relaxed: the flag stands for itself.
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),

@@ -20,6 +20,7 @@ use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
 use crate::pubsub::{Hub, Mailbox};
+use crate::tracking::Tracking;
 use mio::Waker;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -268,7 +269,7 @@ impl ServerShared {
         self.db.set_key_events(letters.map_or("", |(_, letters)| letters));
         let keys = self.config.settings.iter().find(|(name, _)| name == TRACKED_KEYS);
         if let Some(keys) = keys.and_then(|(_, keys)| keys.parse().ok()) {
-            self.db.set_tracked_keys(keys);
+            Tracking::of(self.db.state()).set_max_keys(keys);
         }
     }
 
@@ -310,7 +311,7 @@ impl ServerShared {
         // A script that runs for too long would hold the shutdown up.
         #[cfg(feature = "scripts")]
         if self.runtime_config.diagnostics().is_busy() {
-            self.db.scripts().kill();
+            crate::scripts::Scripts::of(&self.db).kill();
         }
         // Relaxed: as in `phase`.
         self.stopping.store(true, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use super::transaction::has_conflict;
 use crate::log::Lsn;
 use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::counters::Counters;
+use crate::state::invalidation::Invalidates;
 use crate::state::shard::Core;
 use crate::state::slots::slot;
 use crate::state::watched_keys::KeyWatch;
@@ -359,7 +360,7 @@ impl<'s> LockedKeys<'s> {
         }
         self.cores.iter_mut().for_each(|(_, core)| core.events.discard());
         // Clients that track keys are told only of what was published.
-        self.cores.iter_mut().for_each(|(_, core)| core.was_cleared = false);
+        self.cores.iter_mut().for_each(|(_, core)| core.invalidates = Invalidates::Entry);
         self.entry.clear();
     }
 

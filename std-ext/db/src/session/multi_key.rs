@@ -1,13 +1,14 @@
 //! Atomic changes of keys in several shards.
 
 use super::Session;
+use crate::bounds::MAX_MULTI_KEY_BYTES;
 use crate::event_flags::EventFlags;
-use crate::limits::MAX_MULTI_KEY_BYTES;
 use crate::log::{Lsn, change};
 use crate::request::{
     Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
     SetCondition,
 };
+use crate::state::invalidation::Invalidates;
 use crate::state::noted_events::missed_key;
 use crate::state::record::{Record, Value};
 use crate::state::rope::MAX_INLINE;
@@ -531,7 +532,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         let own = self.own_numbers();
         // A keyspace that was made since the shards were locked has no keys.
         for (number, core) in self.cores.iter_mut().filter(|(number, _)| own.contains(number)) {
-            core.was_cleared = self.state.tracking.is_on();
+            if self.state.tracked.is_on() {
+                core.invalidates = Invalidates::Everything;
+            }
             let slots = self.state.sharding.slots(*number);
             if !slots.clone().all(|slot| self.state.ownership.has(|| slot)) {
                 clear_owned(self.state, core, slots, self.entry);

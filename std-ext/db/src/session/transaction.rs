@@ -6,7 +6,7 @@
 use super::Session;
 use super::multi_key::{self, ApplyMany, advance, lock_shards};
 use super::read::answer_query;
-use crate::limits::{MAX_MULTI_KEY_BYTES, WATCHED_BYTES};
+use crate::bounds::{MAX_MULTI_KEY_BYTES, WATCHED_BYTES};
 use crate::log::Lsn;
 use crate::request::{Answer, MultiKeyOp, Request, RequestError};
 use crate::state::counters::Counters;

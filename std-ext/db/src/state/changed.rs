@@ -1,7 +1,7 @@
 //! The memory that a thread's changes keep until their log entries are committed: the entries, and the values that they
 //! have replaced, which a rollback needs. A thread stops executing commands when that is much, and commits.
 
-use crate::limits::LOG_BACKLOG;
+use crate::bounds::LOG_BACKLOG;
 use std::cell::Cell;
 
 thread_local! {

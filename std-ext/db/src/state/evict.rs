@@ -10,11 +10,11 @@ use crate::log::change;
 use crate::options::Eviction;
 use crate::request::RequestError;
 use crate::state::State;
+use crate::state::invalidation::Invalidates;
 use crate::state::random::Random;
 use crate::state::record::{Record, Value};
 use crate::state::shard::Core;
 use crate::state::slots::slot;
-use crate::tracking;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -183,7 +183,9 @@ fn evict_some(
         }
         if evicted.keys > 0 {
             // The client that writes is told of evicted keys also if it is not told of its own changes.
-            tracking::as_server(|| state.log_and_publish(shard, &mut core, time, &log));
+            core.invalidates = Invalidates::Evicted;
+            state.log_and_publish(shard, &mut core, time, &log);
+            core.invalidates = Invalidates::Entry;
             // Otherwise the table keeps the memory that the keys gave back, and more keys would go for it.
             state.shrink(shard, &mut core);
             // Relaxed: a count.

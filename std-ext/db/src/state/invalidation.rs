@@ -8,6 +8,18 @@ use super::shard::Core;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use std::collections::HashSet;
 
+/// What clients are told of the changes of a shard, besides the keys that have expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Invalidates {
+    /// The keys of the log entry.
+    #[default]
+    Entry,
+    /// The same keys, which the server has evicted.
+    Evicted,
+    /// All keys, which were removed. Set only while a client tracks keys.
+    Everything,
+}
+
 /// The keys that clients are told of when a change is published.
 #[derive(Debug, Default)]
 pub(super) struct Invalidation {
@@ -15,6 +27,8 @@ pub(super) struct Invalidation {
     pub(super) all: bool,
     /// The keys that the entry has changed.
     pub(super) changed: Vec<Box<[u8]>>,
+    /// Whether the server has made these changes by itself.
+    pub(super) by_server: bool,
     /// The keys that have expired.
     pub(super) expired: Vec<Box<[u8]>>,
 }
@@ -53,14 +67,16 @@ impl Invalidation {
                 | LoggedOp::Batch(_) => {}
             }
         }
-        let mut expired = Vec::new();
+        let (mut by_server, mut expired) = (false, Vec::new());
         for core in cores {
-            all |= std::mem::take(&mut core.was_cleared);
+            let invalidates = std::mem::take(&mut core.invalidates);
+            all |= invalidates == Invalidates::Everything;
+            by_server |= invalidates == Invalidates::Evicted;
             if !all {
                 let removed = core.removed().map(Record::key).filter(|key| !seen.contains(*key));
                 expired.extend(removed.map(Box::from));
             }
         }
-        Self { all, changed, expired }
+        Self { all, changed, by_server, expired }
     }
 }

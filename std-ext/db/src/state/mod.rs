@@ -31,13 +31,14 @@ pub(crate) mod digest;
 #[cfg(feature = "cluster")]
 mod digest_cell;
 pub(crate) mod evict;
+mod extensions;
 #[cfg(any(test, feature = "cluster"))]
 mod filtered_counts;
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) mod follow;
 pub(crate) mod heap;
 pub(crate) mod hyperloglog;
-mod invalidation;
+pub(crate) mod invalidation;
 mod key_events;
 mod keyspaces;
 pub(crate) mod limit;
@@ -62,7 +63,7 @@ pub(crate) mod slot_lsns;
 pub(crate) mod slots;
 #[cfg(feature = "cluster")]
 mod subscriptions;
-mod tracked;
+pub(crate) mod tracked;
 #[cfg(feature = "cluster")]
 pub(crate) mod transfer;
 pub(crate) mod usage;
@@ -70,19 +71,19 @@ pub(crate) mod watched_keys;
 mod watermark;
 pub(crate) mod xxh3;
 
+use crate::bounds::{LEAST_PRODUCED_BYTES, MAX_MULTI_KEY_BYTES, MAX_PRODUCED_BYTES};
 use crate::clock::ExpiryClock;
 use crate::latency_monitor::LatencyMonitor;
-use crate::limits::{LEAST_PRODUCED_BYTES, MAX_MULTI_KEY_BYTES, MAX_PRODUCED_BYTES};
 use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
 use crate::request::{Change, RequestError};
-use crate::tracking::Tracking;
 use crate::watch::Watchers;
 use apply::Apply;
 use cold::ColdStore;
 use counters::Counters;
 use databases::{Databases, Shards};
+use extensions::Extensions;
 use heap::HeapTrimmer;
 use limit::MemoryLimit;
 use load::LoadingShards;
@@ -99,6 +100,7 @@ use slot_lsns::SlotLsns;
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tracked::TrackedKeys;
 use usage::UsageClock;
 
 pub(crate) struct State {
@@ -113,7 +115,8 @@ pub(crate) struct State {
     pub(crate) publish_gate: PublishGate,
     pub(crate) watchers: Watchers,
     pub(crate) key_events: KeyEvents,
-    pub(crate) tracking: Arc<Tracking>,
+    pub(crate) tracked: TrackedKeys,
+    pub(crate) extensions: Extensions,
     pub(crate) limit: Arc<MemoryLimit>,
     /// The events of this database's threads that took long, and those of the server that serves it.
     pub(crate) latency: Arc<LatencyMonitor>,
@@ -240,7 +243,8 @@ impl State {
             latency: Arc::default(),
             watchers: Watchers::default(),
             key_events: KeyEvents::default(),
-            tracking: Arc::default(),
+            tracked: TrackedKeys::default(),
+            extensions: Extensions::default(),
             limit,
             heap_trimmer: HeapTrimmer::default(),
             compaction: SlabCompaction::default(),
@@ -528,8 +532,8 @@ impl State {
         }
         self.publish_all(&mut cores);
         // All keys, for the same reason: clients may have cached what was undone.
-        if self.tracking.is_on() {
-            self.tracking.invalidate_all();
+        if self.tracked.is_on() {
+            self.tracked.all_changed();
         }
         let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
         // The log has discarded the entry that set the clock back, so the clock continues from where it was.

@@ -14,6 +14,7 @@ use crate::request::Usage;
 use crate::state::cold::ColdStore;
 #[cfg(feature = "cluster")]
 use crate::state::filtered_counts::FilteredCounts;
+use crate::state::invalidation::Invalidates;
 use crate::state::limit::MemoryLimit;
 use crate::state::noted_events::NotedEvents;
 use crate::state::record::{Record, RopeRef, Value};
@@ -109,8 +110,8 @@ pub(crate) struct Core {
     pub(crate) watched_keys: WatchedKeys,
     /// The events of changes that were not published yet.
     pub(crate) events: NotedEvents,
-    /// Whether all keys were removed since the last publication; set only while a client tracks keys.
-    pub(crate) was_cleared: bool,
+    /// What clients that track keys are told of the changes since the last publication.
+    pub(crate) invalidates: Invalidates,
     /// A buffer in which new values are assembled.
     pub(super) scratch: Vec<u8>,
     /// Bytes of values that were replaced since the last publish: a rollback needs them until their log entry is
@@ -158,7 +159,7 @@ impl Shard {
             compaction_cursor: 0,
             watched_keys: WatchedKeys::default(),
             events: NotedEvents::default(),
-            was_cleared: false,
+            invalidates: Invalidates::default(),
             scratch: Vec::new(),
             replaced: 0,
             window: 0,

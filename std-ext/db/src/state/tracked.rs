@@ -1,4 +1,4 @@
-//! Tells clients that cache keys when these keys change (`CLIENT TRACKING`).
+//! Reports changed keys to the layer that tells clients that cache them (`CLIENT TRACKING`).
 //!
 //! Every change of a published state passes [`State::log_and_publish`] or `publish_with`: those of commands,
 //! transactions and scripts, evictions, imports, moves of slots, and the entries that a follower applies. `shrink` and
@@ -7,24 +7,69 @@
 use super::State;
 use super::invalidation::Invalidation;
 use super::shard::Core;
-use crate::tracking::{self, Tracker};
-use std::sync::Arc;
+use crate::gauge::Gauge;
+use std::sync::{Arc, OnceLock};
+
+/// Learns which keys were changed. It is called after the changes were published, under the locks of their shards.
+pub(crate) trait KeyTracker: Send + Sync {
+    /// These keys were changed. `by_server`: they have expired or were evicted, so the client whose commands this
+    /// thread executes has not changed them itself.
+    fn keys_changed(&self, keys: &[&[u8]], by_server: bool);
+
+    /// Any key may have changed.
+    fn all_changed(&self);
+}
+
+/// Who learns of changed keys, if anyone does.
+#[derive(Default)]
+pub(crate) struct TrackedKeys {
+    /// The number of clients that track keys. Becomes positive under the locks of all shards.
+    clients: Arc<Gauge>,
+    tracker: OnceLock<Arc<dyn KeyTracker>>,
+}
+
+impl TrackedKeys {
+    /// Returns the number of clients that track keys, which the tracker sets.
+    pub(crate) fn clients(&self) -> &Arc<Gauge> {
+        &self.clients
+    }
+
+    /// Sets the tracker. A state keeps its first one.
+    pub(crate) fn set_tracker(&self, tracker: Arc<dyn KeyTracker>) {
+        // The layer above makes one tracker for each state.
+        let _ = self.tracker.set(tracker);
+    }
+
+    /// Returns whether a client tracks keys. The caller holds the lock of a shard that it changes.
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.clients.get() != 0
+    }
+
+    /// Reports that any key may have changed.
+    pub(super) fn all_changed(&self) {
+        if let Some(tracker) = self.tracker.get() {
+            tracker.all_changed();
+        }
+    }
+}
 
 impl State {
-    /// Tells clients what was published, under the locks under which it was collected.
+    /// Reports what was published, under the locks under which it was collected.
     #[cold]
     pub(super) fn invalidate(&self, invalidation: &Invalidation) {
         if invalidation.all {
-            return self.tracking.invalidate_all();
+            return self.tracked.all_changed();
         }
-        self.tracking.invalidate(&refs(&invalidation.changed));
+        let Some(tracker) = self.tracked.tracker.get() else { return };
+        tracker.keys_changed(&refs(&invalidation.changed), invalidation.by_server);
         if !invalidation.expired.is_empty() {
             // Time has removed them, and not the client that met them.
-            tracking::as_server(|| self.tracking.invalidate(&refs(&invalidation.expired)));
+            tracker.keys_changed(&refs(&invalidation.expired), true);
         }
     }
 
-    /// Collects what clients must be told, if one tracks keys.
+    /// Collects what must be reported, if a client tracks keys.
     #[inline]
     pub(super) fn collect_invalidation<'c>(
         &self,
@@ -32,17 +77,7 @@ impl State {
         cores: impl Iterator<Item = &'c mut Core>,
     ) -> Option<Invalidation> {
         // One load for each call, so that nothing else is done while no client tracks keys.
-        self.tracking.is_on().then(|| Invalidation::collect(entry, cores))
-    }
-
-    /// Begins to tell a client what changes, or goes on with other options.
-    pub(crate) fn track(&self, tracker: &Arc<Tracker>) {
-        if self.tracking.add_beside_others(tracker) {
-            return;
-        }
-        // A change that is being made now is either published before the client's first read, or told to the client.
-        let _cores = self.lock_every_shard();
-        self.tracking.add(tracker);
+        self.tracked.is_on().then(|| Invalidation::collect(entry, cores))
     }
 }
 

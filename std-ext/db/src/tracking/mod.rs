@@ -36,6 +36,8 @@ use crate::lock::{read, write};
 use crate::pubsub::{Hub, Mailbox, Message};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
+use crate::state::State;
+use crate::state::tracked::KeyTracker;
 use prefixes::Prefixes;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -71,14 +73,6 @@ pub(crate) fn end_own_reads() {
 /// Notes that this thread executes commands of a client that is not told of its own changes; 0 for another one.
 pub(crate) fn set_caller(client: u64) {
     CALLER.set(client);
-}
-
-/// Counts changes as those of the server, and not as those of the client whose commands this thread executes.
-pub(crate) fn as_server<R>(change: impl FnOnce() -> R) -> R {
-    let caller = CALLER.replace(0);
-    let result = change();
-    CALLER.set(caller);
-    result
 }
 
 /// A client that tracks keys.
@@ -166,35 +160,48 @@ pub(crate) struct TrackingCounts {
 }
 
 /// The clients that track keys, and the keys that they have read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tracking {
-    /// The number of clients. Becomes positive under the locks of all shards.
-    count: Gauge,
+    /// The number of clients, at which the state looks. Becomes positive under the locks of all shards.
+    count: Arc<Gauge>,
     clients: RwLock<Clients>,
     prefixes: RwLock<Prefixes>,
     table: TrackingTable,
 }
 
 impl Tracking {
-    /// Returns whether a client tracks keys. The caller holds the lock of a shard that it changes.
-    #[inline]
-    pub(crate) fn is_on(&self) -> bool {
-        self.count.get() != 0
+    /// Returns the clients that track keys of a state.
+    pub(crate) fn of(state: &State) -> &Arc<Self> {
+        state.extensions.get_or_init(|| {
+            let tracking = Arc::new(Self {
+                count: Arc::clone(state.tracked.clients()),
+                clients: RwLock::default(),
+                prefixes: RwLock::default(),
+                table: TrackingTable::default(),
+            });
+            state.tracked.set_tracker(tracking.clone());
+            tracking
+        })
+    }
+
+    /// Begins to tell a client which keys of the state change, or goes on with other options.
+    pub(crate) fn track(&self, state: &State, tracker: &Arc<Tracker>) {
+        if self.add_beside_others(tracker) {
+            return;
+        }
+        // A change that is being made now is either published before the client's first read, or told to the client.
+        let _cores = state.lock_every_shard();
+        self.insert(&mut write(&self.clients), tracker);
     }
 
     /// Adds a client, or replaces it, if there are others. Returns whether it did.
-    pub(crate) fn add_beside_others(&self, tracker: &Arc<Tracker>) -> bool {
+    fn add_beside_others(&self, tracker: &Arc<Tracker>) -> bool {
         let mut clients = write(&self.clients);
         if clients.is_empty() {
             return false;
         }
         self.insert(&mut clients, tracker);
         true
-    }
-
-    /// Adds a client, or replaces it. The caller holds the locks of all shards.
-    pub(crate) fn add(&self, tracker: &Arc<Tracker>) {
-        self.insert(&mut write(&self.clients), tracker);
     }
 
     fn insert(&self, clients: &mut Clients, tracker: &Arc<Tracker>) {
@@ -253,10 +260,20 @@ impl Tracking {
         }
     }
 
-    /// Tells clients that keys were changed. The changes are published, and the caller holds the locks under which they
-    /// were made.
-    pub(crate) fn invalidate(&self, keys: &[&[u8]]) {
-        let (clients, caller) = (read(&self.clients), CALLER.get());
+    /// Returns the numbers that `INFO` shows.
+    pub(crate) fn counts(&self) -> TrackingCounts {
+        TrackingCounts {
+            clients: self.count.get(),
+            keys: self.table.keys.get(),
+            items: self.table.items.get(),
+            prefixes: read(&self.prefixes).len() as u64,
+        }
+    }
+}
+
+impl KeyTracker for Tracking {
+    fn keys_changed(&self, keys: &[&[u8]], by_server: bool) {
+        let (clients, caller) = (read(&self.clients), if by_server { 0 } else { CALLER.get() });
         for key in keys {
             let own = OWN_READS.with_borrow(|reads| {
                 reads.keys.get(*key).map(|was_interested| (reads.client, *was_interested))
@@ -279,23 +296,12 @@ impl Tracking {
         }
     }
 
-    /// Tells all clients that any key may have changed.
-    pub(crate) fn invalidate_all(&self) {
+    fn all_changed(&self) {
         self.table.clear();
         OWN_READS.with_borrow(|reads| {
             reads.keys.keys().for_each(|key| _ = self.table.add(key, reads.client));
         });
         read(&self.clients).values().for_each(|tracker| tracker.send_all_changed());
-    }
-
-    /// Returns the numbers that `INFO` shows.
-    pub(crate) fn counts(&self) -> TrackingCounts {
-        TrackingCounts {
-            clients: self.count.get(),
-            keys: self.table.keys.get(),
-            items: self.table.items.get(),
-            prefixes: read(&self.prefixes).len() as u64,
-        }
     }
 }
 

@@ -26,8 +26,8 @@ impl Client {
     fn with(db: &Db, id: u64, broadcasts: bool, redirect: Option<&Arc<Mailbox>>) -> Self {
         let (hub, mailbox) = (Hub::new(1), Arc::new(Mailbox::new(id)));
         let tracker = Arc::new(Tracker::new((&hub, &mailbox), broadcasts, redirect));
-        db.state().track(&tracker);
-        Self { mailbox, tracking: Arc::clone(&db.state().tracking) }
+        Tracking::of(db.state()).track(db.state(), &tracker);
+        Self { mailbox, tracking: Arc::clone(Tracking::of(db.state())) }
     }
 
     fn remember(&self, keys: &[&str]) {
@@ -100,7 +100,7 @@ fn a_swap_tells_that_any_key_may_have_changed() {
     client.remember(&["rose"]);
     db.swap_databases(0, 1).unwrap();
     assert_eq!(client.messages(), ["$-1 "], "after a swap");
-    assert_eq!(db.state().tracking.counts().keys, 0, "the table has keys after a swap");
+    assert_eq!(Tracking::of(db.state()).counts().keys, 0, "the table has keys after a swap");
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn keys_of_clients_that_are_gone_are_forgotten_before_the_next_one() {
 #[test]
 fn the_switch_is_off_without_clients() {
     let db = open();
-    assert!(!db.state().tracking.is_on());
+    assert!(!db.state().tracked.is_on());
     let client = Client::new(&db, 1);
     let second = Client::new(&db, 2);
-    assert_eq!(db.state().tracking.counts().clients, 2);
+    assert_eq!(Tracking::of(db.state()).counts().clients, 2);
     client.tracking.remove(1, std::iter::empty());
-    assert!(db.state().tracking.is_on(), "a client is forgotten with another one");
+    assert!(db.state().tracked.is_on(), "a client is forgotten with another one");
     second.tracking.remove(2, std::iter::empty());
-    assert!(!db.state().tracking.is_on(), "changes are looked at for no client");
+    assert!(!db.state().tracked.is_on(), "changes are looked at for no client");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn expired_keys_are_told() {
 fn the_table_keeps_its_limit() {
     let db = open();
     let client = Client::new(&db, 1);
-    let tracking = &db.state().tracking;
+    let tracking = Tracking::of(db.state());
     tracking.set_max_keys(100);
     for number in 0..1000 {
         client.remember(&[&format!("key {number}")]);
@@ -180,7 +180,7 @@ fn the_table_keeps_its_limit() {
 #[test]
 fn the_memory_of_the_table_is_bounded() {
     let db = open();
-    let tracking = &db.state().tracking;
+    let tracking = Tracking::of(db.state());
     let client = Client::new(&db, 1);
     tracking.set_max_keys(0);
     assert_eq!(tracking.table.max_bytes.get(), crate::limits::TRACKING_BYTES as u64);
@@ -206,7 +206,7 @@ fn a_client_stays_interested_behind_its_own_change() {
     db.set("rose", "red").unwrap();
     set_caller(0);
     assert_eq!((client.messages(), other.messages()), (vec![], vec![one("rose")]));
-    assert_eq!(db.state().tracking.counts().items, 1);
+    assert_eq!(Tracking::of(db.state()).counts().items, 1);
     db.set("rose", "white").unwrap();
     let wanted = (vec![one("rose")], vec![]);
     assert_eq!((client.messages(), other.messages()), wanted, "a change of another is missed");
@@ -216,7 +216,7 @@ fn a_client_stays_interested_behind_its_own_change() {
 fn changes_are_broadcast_by_prefix() {
     let db = open();
     let (client, other) = (Client::with(&db, 1, true, None), Client::with(&db, 2, true, None));
-    let tracking = &db.state().tracking;
+    let tracking = Tracking::of(db.state());
     for (prefix, id) in [("r", 1), ("da", 1), ("", 2), ("rosemary", 2)] {
         tracking.add_prefix(prefix.as_bytes(), id);
     }
@@ -312,8 +312,8 @@ fn names_are_not_encoded_for_clients_without_room() {
     for id in 1..=100 {
         let mailbox = Arc::new(Mailbox::new(id));
         let tracker = Arc::new(Tracker::new((&hub, &mailbox), true, None));
-        db.state().track(&tracker);
-        db.state().tracking.add_prefix(&key[..id as usize], id);
+        Tracking::of(db.state()).track(db.state(), &tracker);
+        Tracking::of(db.state()).add_prefix(&key[..id as usize], id);
     }
     let before = ENCODED.get();
     let sent = || {
@@ -340,11 +340,11 @@ fn a_change_is_visible_when_it_is_told() {
         });
     }));
     let tracker = Arc::new(Tracker::new((&hub, subscriptions.mailbox()), false, None));
-    db.state().track(&tracker);
-    db.state().tracking.remember(b"rose", 1);
+    Tracking::of(db.state()).track(db.state(), &tracker);
+    Tracking::of(db.state()).remember(b"rose", 1);
     db.set("rose", "red").unwrap();
     assert_eq!(*seen.lock().unwrap(), [true], "a key is told before its change");
-    db.state().tracking.remove(1, std::iter::empty());
+    Tracking::of(db.state()).remove(1, std::iter::empty());
 }
 
 /// A client that keeps what it reads, and drops it when told, never keeps a value that is older than the last change.

@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_long_reply_takes_no_longer_than_a_script_may() {
         let lua = Lua::new();
-        let control = Control::new(&lua, &Scripts::new(0)).unwrap();
+        let control = Control::new(&lua, &Scripts::with_defaults()).unwrap();
         let reply = format!("*1000\r\n{}", "$1\r\na\r\n".repeat(1000));
         control.begin(None);
         assert!(reply_value(&lua, &control, reply.as_bytes()).is_ok());

@@ -13,7 +13,7 @@ use crate::command::script::shebang;
 use crate::command::table::Id;
 use crate::request::RequestError;
 use crate::resp::write::RespWriter;
-use crate::scripts::ScriptId;
+use crate::scripts::{ScriptId, Scripts};
 use crate::session::{Breadth, LockedKeys};
 use crate::state::slots::slot;
 
@@ -44,7 +44,7 @@ impl<'a> Execution<'_, 'a> {
         }
         let call = Call::parse(id, arguments)?;
         let state = self.session.state();
-        let scripts = self.db.scripts().clone();
+        let scripts = Scripts::of(self.db).clone();
         let result = with_interpreter(&scripts, |interpreter| {
             let script = self.find(interpreter, &call)?;
             let changes = !(call.reads_only || script.flags.no_writes);
@@ -94,7 +94,7 @@ impl<'a> Execution<'_, 'a> {
         if matches!(id, Id::EVAL | Id::EVAL_RO) {
             return needs(arguments[1]);
         }
-        let text = ScriptId::parse(arguments[1]).and_then(|id| self.db.scripts().get(&id));
+        let text = ScriptId::parse(arguments[1]).and_then(|id| Scripts::of(self.db).get(&id));
         text.is_some_and(|text| needs(&text))
     }
 
@@ -123,7 +123,7 @@ impl<'a> Execution<'_, 'a> {
             return Err("ERR the script is longer than 1 MiB".into());
         }
         let script = interpreter.compile(id, text).map_err(|why| format!("ERR {why}"))?;
-        if !self.db.scripts().insert(id, text, evaluated) {
+        if !Scripts::of(self.db).insert(id, text, evaluated) {
             return Err("ERR there is no room for more loaded scripts; use SCRIPT FLUSH".into());
         }
         Ok(script)
@@ -214,7 +214,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// SCRIPT LOAD.
     pub(in crate::command) fn script_load(&mut self, text: &[u8]) -> Result<(), CommandError> {
-        let (scripts, id) = (self.db.scripts().clone(), ScriptId::of(text));
+        let (scripts, id) = (Scripts::of(self.db).clone(), ScriptId::of(text));
         let loaded = with_interpreter(&scripts, |interpreter| {
             self.load(interpreter, id, text, false).map(|_| ())
         });
@@ -227,7 +227,7 @@ impl<'a> Execution<'_, 'a> {
         &mut self,
         ids: &[&'a [u8]],
     ) -> Result<(), CommandError> {
-        let scripts = self.db.scripts().clone();
+        let scripts = Scripts::of(self.db).clone();
         let is_known =
             |id: &&[u8]| ScriptId::parse(id).is_some_and(|id| scripts.get(&id).is_some());
         self.answer(|out| {
@@ -247,14 +247,14 @@ impl<'a> Execution<'_, 'a> {
         if options.len() > 1 || !options.iter().all(is_mode) {
             return Err("ERR SCRIPT FLUSH only support SYNC|ASYNC option".into());
         }
-        self.db.scripts().clear();
+        Scripts::of(self.db).clear();
         self.answer(|out| out.ok())
     }
 
     /// SCRIPT KILL. Kills also a script that has written, which Redis refuses (`UNKILLABLE`): its changes are undone
     /// here.
     pub(in crate::command) fn script_kill(&mut self) -> Result<(), CommandError> {
-        if !self.db.scripts().kill() {
+        if !Scripts::of(self.db).kill() {
             return Err("NOTBUSY No scripts in execution right now.".into());
         }
         self.answer(|out| out.ok())

@@ -195,7 +195,7 @@ impl Interpreter {
         out: &mut RespWriter<'_>,
         max_out: usize,
     ) -> Result<(), ScriptFailure> {
-        self.control.begin(self.scripts.time_limit());
+        self.control.begin(self.scripts.settings().time_limit());
         // Redis 7 continues its sequence from script to script. Here each thread would have a sequence of its own, and
         // the numbers would depend on the thread.
         self.control.random.set(random::SEED);
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn an_interpreter_without_references_is_replaced() {
-        let scripts = Arc::new(Scripts::new(0));
+        let scripts = Arc::new(Scripts::with_defaults());
         // Their places on the stack of references stay taken.
         let mut texts = Vec::new();
         let mut run = |fills: bool| {
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn an_interpreter_that_panics_is_replaced() {
-        let scripts = Arc::new(Scripts::new(0));
+        let scripts = Arc::new(Scripts::with_defaults());
         let run = |text: &[u8]| {
             with_interpreter(&scripts, |interpreter| {
                 let id = ScriptId::of(text);

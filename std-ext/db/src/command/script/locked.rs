@@ -63,7 +63,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         }
         let reads_only = call.reads_only || flags.no_writes;
         let allows_undeclared =
-            flags.allow_undeclared_keys || execution.db.scripts().allow_undeclared_keys();
+            flags.allow_undeclared_keys || execution.db.script_settings().allow_undeclared_keys();
         // All declared keys have the slot of the first one: a call with others was refused before.
         let slot = declared.first().map(|key| slot(key));
         let (needs, used, batch) = (None, Breadth::Keys, RequestBatch::default());

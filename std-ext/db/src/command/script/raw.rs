@@ -554,7 +554,7 @@ mod tests {
             "pcall(function() redis.pcall('get', 'k') end) return 1",
             "return coroutine.wrap(function() return redis.call('get', 'k') end)()",
         ] {
-            let scripts = Arc::new(Scripts::new(0));
+            let scripts = Arc::new(Scripts::with_defaults());
             let run = || {
                 with_interpreter(&scripts, |interpreter| {
                     let id = ScriptId::of(text.as_bytes());

@@ -211,7 +211,7 @@ impl<'a> Execution<'_, 'a> {
         with: (&mut LockedKeys<'_>, &mut Outbox),
     ) -> Result<Ended, CommandError> {
         let call = Call::parse(id, arguments)?;
-        let scripts = self.db.scripts().clone();
+        let scripts = crate::scripts::Scripts::of(self.db).clone();
         let ended = with_interpreter(&scripts, |interpreter| {
             let script = self.find(interpreter, &call)?;
             self.run_script(interpreter, &call, &script, with)

@@ -52,7 +52,9 @@ fn occupy(shared: &ServerShared, connect: &dyn Fn() -> Lines) -> Lines {
     assert_eq!(client.ask("CONFIG SET script-time-limit 0 busy-reply-threshold 300"), "+OK");
     assert_eq!(shared.event_loops.active(), 1, "a loop is activated that is not needed");
     client.send("EVAL 'redis.call(\"set\", KEYS[1], 1) while true do end' 1 key");
-    wait_until("the script does not begin", || shared.db.scripts().is_running());
+    wait_until("the script does not begin", || {
+        crate::scripts::Scripts::of(&shared.db).is_running()
+    });
     client
 }
 

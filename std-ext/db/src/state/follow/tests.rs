@@ -5,17 +5,16 @@ use crate::clock::TimeSource;
 use crate::log::manual::{ManualEntry, ManualLog};
 use crate::log::{Log, change};
 use crate::options::{Eviction, Options};
-use crate::pubsub::{Hub, Mailbox, Message};
 use crate::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
 use crate::session::{Session, TransactionOutcome};
 use crate::state::load::LoadingShards;
 use crate::state::maintenance::run_cycle;
+use crate::state::tracked::KeyTracker;
 use crate::state::watched_keys::KeyWatch;
-use crate::tracking::Tracker;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -172,30 +171,40 @@ fn a_transaction_is_one_entry() {
     assert_eq!(execute(&requests), refused);
 }
 
+/// Notes what it learns, as text.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl KeyTracker for Told {
+    fn keys_changed(&self, keys: &[&[u8]], by_server: bool) {
+        let text = |key: &&[u8]| String::from_utf8_lossy(key).into_owned();
+        let keys = keys.iter().map(text).collect::<Vec<_>>().join(" ");
+        self.0.lock().unwrap().push(if by_server { format!("server: {keys}") } else { keys });
+    }
+
+    fn all_changed(&self) {
+        self.0.lock().unwrap().push("all".into());
+    }
+}
+
 /// Clients that read at a follower learn of keys that the primary changes, and of slots that the group loses.
 #[test]
-fn a_follower_tells_clients_that_cache() {
+fn a_follower_reports_changed_keys() {
     let (mut primary, follower) = (Node::primary(1000), Node::follower(1000));
-    let (hub, mailbox) = (Hub::new(1), Arc::new(Mailbox::new(7)));
-    let tracker = Arc::new(Tracker::new((&hub, &mailbox), false, None));
-    follower.state.track(&tracker);
-    let told = || {
-        let mut messages = Vec::new();
-        mailbox.take(usize::MAX, &mut messages);
-        let text = |message: &Message| String::from_utf8_lossy(message.rest()).into_owned();
-        messages.iter().map(text).collect::<Vec<_>>()
-    };
-    let remember = || follower.state.tracking.remember(b"rose", 7);
-    remember();
+    let told = Arc::new(Told::default());
+    follower.state.tracked.set_tracker(told.clone());
+    let take = || std::mem::take(&mut *told.0.lock().unwrap());
     primary.set("daisy", "white", Expiry::Never);
-    primary.set("rose", "red", Expiry::At(5000));
     follower.follow(&primary.log.entries()).unwrap();
-    assert_eq!(told(), ["*1\r\n$4\r\nrose\r\n"], "a change of the primary is not told");
-    remember();
+    assert_eq!(take(), [""; 0], "a change is reported although no client tracks keys");
+    follower.state.tracked.clients().set(1);
+    primary.set("rose", "red", Expiry::At(5000));
+    follower.follow(&primary.log.entries()[1..]).unwrap();
+    assert_eq!(take(), ["rose"], "a change of the primary is not reported");
     let own = slot(b"rose");
     let lost = SlotSet::of_range(own..own + 1);
     follower.follow(&[entry(3, 1001, |to| change::out(7, lost.bits(), to))]).unwrap();
-    assert_eq!(told(), ["$-1\r\n"], "the loss of slots is not told");
+    assert_eq!(take(), ["all"], "the loss of slots is not reported");
 }
 
 /// The requests of a transaction share the room of one entry.
