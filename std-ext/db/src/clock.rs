@@ -127,7 +127,6 @@ mod tests {
         assert_eq!(ExpiryClock::starting(TimeSource::Manual(source), 30_000).now(), 30_000);
     }
 
-    #[cfg(feature = "cluster")]
     #[test]
     fn small_raises_do_not_add_up() {
         let source = TimeSource::Manual(Arc::new(AtomicU64::new(10_000)));

@@ -11,9 +11,7 @@ use crate::state::State;
 use crate::state::load::LoadingShards;
 use std::sync::Arc;
 
-#[cfg(feature = "cluster")]
 pub(crate) use crate::state::digest::add_key;
-#[cfg(feature = "cluster")]
 pub use crate::state::digest::{Digest, DigestError, DigestPart, PARTS};
 pub use crate::state::follow::{FollowError, SteppedDown};
 pub use crate::state::role::Role;
@@ -112,7 +110,6 @@ impl Db {
     ///
     /// # Errors
     /// If the watermark does not come within a time, or another digest is being taken.
-    #[cfg(feature = "cluster")]
     #[doc(hidden)]
     pub fn digest(&self, from: u64, within: std::time::Duration) -> Result<Digest, DigestError> {
         self.state().digest(from, within)

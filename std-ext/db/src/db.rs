@@ -340,12 +340,8 @@ impl Db {
     }
 
     /// Sets the most bytes a second that are sent for a move of slots while clients write; 0 for no limit.
-    #[cfg_attr(not(feature = "cluster"), expect(clippy::unused_self, reason = "no slots move"))]
     pub(crate) fn set_move_rate(&self, bytes: u64) {
-        #[cfg(feature = "cluster")]
         self.inner.state.set_move_rate(bytes);
-        #[cfg(not(feature = "cluster"))]
-        let _ = bytes;
     }
 
     /// Starts to watch the changes of keys of this database with a prefix.
@@ -622,7 +618,6 @@ impl Drop for DbInner {
 
 /// The contents of a folder, besides the keys.
 #[derive(Default)]
-#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "one node needs the time only"))]
 pub(crate) struct FolderContents {
     /// The latest time in the log.
     pub(crate) time: u64,
@@ -653,7 +648,6 @@ pub(crate) fn recover(
 }
 
 /// Loads the data of a directory, and changes nothing in it.
-#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<Opened, OpenError> {
     let (mut opened, progress) = (Opened::default(), Progress::default());
     let snapshot = Snapshot::newest_complete(folder)?;

@@ -38,6 +38,10 @@ mod buffers;
 #[cfg(feature = "tls")]
 mod certificates;
 pub mod client;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
@@ -48,12 +52,19 @@ pub mod cluster {
     pub mod broadcast;
     pub mod view;
 }
-#[cfg(any(test, feature = "cluster"))]
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 #[doc(hidden)]
 pub mod clustered;
 #[doc(hidden)]
 pub mod command;
 pub mod config;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 mod db;
 pub mod docs;
 #[cfg(test)]
@@ -70,6 +81,10 @@ mod latency_monitor;
 mod latency_tests;
 pub mod limits;
 mod lock;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 pub mod log;
 mod long_double;
 #[cfg(all(test, feature = "cluster"))]
@@ -78,20 +93,40 @@ mod not_run;
 pub mod offline;
 pub mod options;
 mod outgoing;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 mod progress;
 #[doc(hidden)]
 pub mod pubsub;
 pub mod rdb;
 pub mod request;
 pub mod resp;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 mod script_settings;
 #[cfg(feature = "scripts")]
 mod scripts;
 pub mod server;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 mod session;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 mod slot_set;
 #[doc(hidden)]
 pub mod snapshot;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
+    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
+)]
 mod state;
 mod tracking;
 mod transaction;

@@ -71,7 +71,6 @@ impl Progress {
     }
 
     /// Notes whether a node of a cluster waits for a place in a group.
-    #[cfg(feature = "cluster")]
     pub(crate) fn set_spare(&self, spare: bool) {
         self.spare.set(spare.into());
     }

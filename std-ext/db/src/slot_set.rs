@@ -57,7 +57,6 @@ impl SlotSet {
     }
 
     /// Returns the slots as ranges with their last slot.
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn ranges(&self) -> Vec<(u16, u16)> {
         let mut ranges: Vec<(u16, u16)> = Vec::new();
         let some = self.0.iter().zip(0_u16..).filter(|(byte, _)| **byte != 0);
@@ -73,7 +72,6 @@ impl SlotSet {
 
     /// Returns the set of the slots in these ranges with their last slot; `None` unless they are slots, ascend, and do
     /// not overlap.
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn from_ranges(ranges: &[(u16, u16)]) -> Option<Self> {
         let mut set = Self::of_range(0..0);
         let mut begin = 0;

@@ -172,7 +172,6 @@ pub(crate) fn watermark(time: u64, into: &mut Vec<u8>) {
 }
 
 /// Encodes that a node became the primary: the epoch as a varint, and the node's id.
-#[cfg(any(test, feature = "cluster"))]
 pub(crate) fn begin(epoch: Epoch, node: &[u8; NODE_ID], into: &mut Vec<u8>) {
     into.push(BEGIN);
     number(epoch, into);
@@ -180,7 +179,6 @@ pub(crate) fn begin(epoch: Epoch, node: &[u8; NODE_ID], into: &mut Vec<u8>) {
 }
 
 /// Encodes the mark of a batch: its number and its epoch as varints, and the running hash of the batches before.
-#[cfg(any(test, feature = "cluster"))]
 pub(crate) fn batch(mark: &BatchMark, into: &mut Vec<u8>) {
     into.push(BATCH);
     number(mark.seq, into);
@@ -189,7 +187,6 @@ pub(crate) fn batch(mark: &BatchMark, into: &mut Vec<u8>) {
 }
 
 /// Encodes that the group has lost slots, by the move of this number.
-#[cfg(any(test, feature = "cluster"))]
 pub(crate) fn out(of_move: u64, slots: &SlotBits, into: &mut Vec<u8>) {
     into.push(OUT);
     number(of_move, into);
@@ -197,7 +194,6 @@ pub(crate) fn out(of_move: u64, slots: &SlotBits, into: &mut Vec<u8>) {
 }
 
 /// Encodes that the group has got slots, by the move of this number.
-#[cfg(any(test, feature = "cluster"))]
 pub(crate) fn own(of_move: u64, slots: &SlotBits, into: &mut Vec<u8>) {
     into.push(OWN);
     number(of_move, into);

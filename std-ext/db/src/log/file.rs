@@ -111,7 +111,6 @@ impl FileLog {
 }
 
 /// Methods for nodes of a cluster.
-#[cfg(feature = "cluster")]
 impl FileLog {
     /// Returns the folder of the log.
     pub(crate) fn folder(&self) -> &Arc<Folder> {

@@ -86,7 +86,6 @@ impl Folder {
 
     /// Returns device and inode of the directory, if it is locked itself. No other process can hold its lock, and while
     /// the folder is open no other directory has these two.
-    #[cfg(feature = "cluster")]
     pub(crate) fn locked_directory(&self) -> Option<(u64, u64)> {
         use std::os::unix::fs::MetadataExt;
         let of = self.directory.metadata().ok().filter(|_| self.is_locked)?;
@@ -140,7 +139,6 @@ impl Folder {
     }
 
     /// The same without a sync: a loss of power may leave any bytes, the death of the process does not.
-    #[cfg(feature = "cluster")]
     pub(crate) fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         self.replace_by(name, bytes, |_| Ok(()))
     }

@@ -203,7 +203,6 @@ impl SegmentReader {
 
     /// Notices what was appended to the file since it was opened. Bytes that were read ahead are read again, because
     /// a write that failed may have replaced them.
-    #[cfg(feature = "cluster")]
     pub(crate) fn refresh(&mut self) -> io::Result<()> {
         self.length = self.file.metadata()?.len().max(self.at);
         self.buffer.clear();

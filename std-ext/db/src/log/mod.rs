@@ -36,10 +36,8 @@ pub use crate::options::Fsync;
 pub use api::{
     BatchHash, BatchMark, Epoch, LeaseCheck, Log, LogError, Lsn, Position, ReadIndex, Rollback,
 };
-#[cfg(feature = "cluster")]
 pub(crate) use manifest::NAME as MANIFEST;
 pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
-#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) use recover::survey;
 pub use recover::{EntryReplay, Recovered, TruncatedTail};

@@ -21,7 +21,7 @@ impl NoLog {
     }
 
     /// Returns a log without entries about the keys of some slots.
-    #[cfg(all(test, any(feature = "cluster", feature = "grpc")))]
+    #[cfg(test)]
     pub(crate) fn of(slots: Range<u16>) -> Self {
         Self { slots: Some(slots), ..Self::default() }
     }

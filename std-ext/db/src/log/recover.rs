@@ -98,7 +98,6 @@ pub(super) fn recover(
 }
 
 /// Reads the log of a folder as [`recover`] does, and changes nothing: a torn tail is left out, and stays.
-#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) fn survey(
     folder: &Folder,
     from: Lsn,

@@ -28,10 +28,6 @@ const CHANGE_BYTES: usize = 128;
 
 /// Which shards are locked from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(
-    not(feature = "scripts"),
-    allow(dead_code, reason = "only scripts lock more than their keys")
-)]
 pub(crate) enum Breadth {
     /// Those of the keys.
     Keys,
@@ -42,7 +38,6 @@ pub(crate) enum Breadth {
 }
 
 /// Why a key cannot be accessed.
-#[cfg(feature = "scripts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotIncluded {
     /// Another thread has its shard: begin anew, with the locks of all.
@@ -58,7 +53,6 @@ pub(crate) struct LockedKeys<'s> {
     /// The selected database: all keys are in it.
     database: u16,
     /// The version of the databases before the first shard was locked.
-    #[cfg(feature = "scripts")]
     version: u64,
     /// The database that the changes at the end of the entry are about.
     logged: u16,
@@ -108,7 +102,6 @@ impl Session {
     }
 
     /// Ends what [`LockedKeys`] began, without any of the changes. Readers, the log and watchers see nothing of them.
-    #[cfg(feature = "scripts")]
     #[cold]
     pub(crate) fn undo_locked(&mut self, mut keys: LockedKeys<'_>) -> Lsn {
         keys.undo();
@@ -135,7 +128,6 @@ impl<'s> LockedKeys<'s> {
         let database = session.database;
         let shard =
             |(database, key): (u16, &[u8])| state.keyspace(database).first + state.shard_of(key);
-        #[cfg(feature = "scripts")]
         let version = state.databases.version();
         let mut cores = lock_shards(state, || {
             let watched = watch.iter().flat_map(|watch| watch.keys());
@@ -172,7 +164,6 @@ impl<'s> LockedKeys<'s> {
             state,
             cores,
             database,
-            #[cfg(feature = "scripts")]
             version,
             logged: 0,
             time,
@@ -190,7 +181,6 @@ impl<'s> LockedKeys<'s> {
     ///
     /// # Errors
     /// The key cannot be accessed.
-    #[cfg(feature = "scripts")]
     pub(crate) fn include(&mut self, key: &[u8]) -> Result<(), NotIncluded> {
         let keyspace = self.state.databases.get(self.database).ok_or(NotIncluded::Busy)?;
         let shard = self.state.first_shard(keyspace) + self.state.shard_of(key);
@@ -202,7 +192,6 @@ impl<'s> LockedKeys<'s> {
     }
 
     /// Locks more shards. Does not wait for them. Returns whether it has them.
-    #[cfg(feature = "scripts")]
     pub(crate) fn include_all(&mut self, breadth: Breadth) -> bool {
         let Some(keyspace) = self.state.databases.get(self.database) else { return false };
         let first = self.state.first_shard(keyspace);
@@ -215,7 +204,6 @@ impl<'s> LockedKeys<'s> {
         has_all && (breadth < Breadth::Everything || self.cores.len() == self.state.shards.len())
     }
 
-    #[cfg(feature = "scripts")]
     fn try_lock(&mut self, shard: usize) -> bool {
         let Err(place) = self.cores.binary_search_by_key(&shard, |(number, _)| *number) else {
             return true;
@@ -253,13 +241,11 @@ impl<'s> LockedKeys<'s> {
     }
 
     /// Returns whether changes were made.
-    #[cfg(feature = "scripts")]
     pub(crate) fn has_changes(&self) -> bool {
         !self.entry.is_empty()
     }
 
     /// Returns whether the memory is full.
-    #[cfg(feature = "scripts")]
     pub(crate) fn is_full(&self) -> bool {
         self.admitted == Ok(true)
     }
@@ -346,7 +332,6 @@ impl<'s> LockedKeys<'s> {
     }
 
     /// Admits changes although memory is full.
-    #[cfg(feature = "scripts")]
     pub(crate) fn ignore_full(&mut self) {
         if self.is_full() {
             // Only the limit of all memory is ignored: `left` and `room` still bound what is changed.
@@ -399,11 +384,9 @@ impl Drop for LockedKeys<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(feature = "scripts")]
     use crate::TimeSource;
     use crate::request::{Change, Expiry, SetCondition};
     use crate::{Db, Options};
-    #[cfg(feature = "scripts")]
     use std::sync::atomic::{AtomicU64, Ordering};
 
     fn set() -> Change<'static> {
@@ -431,12 +414,10 @@ mod tests {
         assert!(called);
     }
 
-    #[cfg(feature = "scripts")]
     fn lock<'s>(of: (&mut Session, &'s State), keys: &[&[u8]], breadth: Breadth) -> LockedKeys<'s> {
         LockedKeys::lock(of, keys, None, (true, breadth)).unwrap().unwrap()
     }
 
-    #[cfg(feature = "scripts")]
     #[test]
     fn a_shard_joins_only_if_it_could_have_been_locked_from_the_beginning() {
         // A clock that stands, and no background thread that locks a shard for a moment.

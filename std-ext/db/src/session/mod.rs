@@ -34,7 +34,6 @@ use read::answer_query;
 use std::iter::once;
 use std::sync::Arc;
 
-#[cfg(feature = "scripts")]
 pub(crate) use locked::NotIncluded;
 pub(crate) use locked::{Breadth, LockedKeys};
 pub use transaction::TransactionOutcome;

@@ -51,7 +51,6 @@ impl FilteredCounts {
     }
 }
 
-#[cfg(feature = "cluster")]
 impl FilteredCounts {
     /// Begins to count the records of a filter.
     pub(super) fn begin(&mut self, filter: &Arc<CountFilter>) {

@@ -112,7 +112,6 @@ impl State {
         // removed are freed once the log says that the entry is committed.
         publish_last(entry);
         self.publish_entry(&mut cores, Some(entry), changes);
-        #[cfg(feature = "cluster")]
         self.note_watermark(&mut cores, entry, changes);
         Ok(())
     }
@@ -153,7 +152,6 @@ impl State {
                         return Err(FollowError::TimeWentBack { entry, begins: time, removed });
                     }
                 }
-                #[cfg(feature = "cluster")]
                 LoggedOp::Watermark(watermark) if self.wants_digest_of(watermark) => {
                     shards.extend(0..self.shards.len());
                 }

@@ -32,7 +32,6 @@ pub(crate) struct ReplayedState {
 }
 
 /// Called with a key, its expiration and its value.
-#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
 
 /// The shards of the databases that are being loaded. No reader sees them yet.
@@ -68,7 +67,6 @@ impl LoadingShards {
     }
 
     /// As [`new`](Self::new), for a node of a cluster, which has one database: the keys of each slot are counted.
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn clustered(options: &Options) -> Self {
         let shards = Self { wanted: 1, ..Self::new(options) };
         for (number, shard) in shards.all.iter().enumerate() {
@@ -309,25 +307,21 @@ impl LoadingShards {
     }
 
     /// Publishes all that was loaded.
-    #[cfg(any(feature = "cli", feature = "cluster"))]
     pub(crate) fn finish_loading(&self) {
         self.all.finish_loading(false);
     }
 
     /// Calls `each` with all keys of database 0, their expirations and their values.
-    #[cfg(feature = "cluster")]
     pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
         self.each_key_of(0, each);
     }
 
     /// Returns the numbers of the databases that have keys.
-    #[cfg(feature = "cli")]
     pub(crate) fn used(&self) -> impl Iterator<Item = u16> {
         (0..MAX_DATABASES).filter(|number| self.len(*number) != 0)
     }
 
     /// Calls `each` with all keys of a database, their expirations and their values.
-    #[cfg(any(feature = "cli", feature = "cluster"))]
     pub(crate) fn each_key_of(&self, database: u16, each: &mut OnKey<'_>) {
         for shard in self.of(database) {
             let mut core = shard.lock();

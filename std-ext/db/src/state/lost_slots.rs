@@ -28,13 +28,11 @@ impl LostSlots {
     }
 
     /// Moves all of them into a new one.
-    #[cfg(any(test, feature = "cluster"))]
     pub(super) fn take(&self) -> Self {
         Self(Mutex::new(std::mem::take(&mut *lock(&self.0))))
     }
 
     /// Returns the time of the entry of a move, if it is known.
-    #[cfg(feature = "cluster")]
     pub(crate) fn time(&self, of_move: u64) -> Option<u64> {
         lock(&self.0).get(&of_move).copied()
     }

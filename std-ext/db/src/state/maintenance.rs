@@ -44,7 +44,6 @@ pub(crate) fn run_cycle(state: &State) -> bool {
 impl State {
     /// Returns how many keys of all databases will have expired by a time, of those that are there now. It looks at
     /// every key.
-    #[cfg(feature = "cli")]
     pub(crate) fn count_expired_by(&self, time: u64) -> u64 {
         let expired = |number: usize| {
             let core = self.shards[number].lock();

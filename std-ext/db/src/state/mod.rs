@@ -26,15 +26,11 @@ pub(crate) mod changed;
 pub(crate) mod cold;
 pub(crate) mod counters;
 pub(crate) mod databases;
-#[cfg(feature = "cluster")]
 pub(crate) mod digest;
-#[cfg(feature = "cluster")]
 mod digest_cell;
 pub(crate) mod evict;
 mod extensions;
-#[cfg(any(test, feature = "cluster"))]
 mod filtered_counts;
-#[cfg(any(test, feature = "cluster"))]
 pub(crate) mod follow;
 pub(crate) mod heap;
 pub(crate) mod hyperloglog;
@@ -61,10 +57,8 @@ pub(crate) mod slabs;
 pub(crate) mod slot_counts;
 pub(crate) mod slot_lsns;
 pub(crate) mod slots;
-#[cfg(feature = "cluster")]
 mod subscriptions;
 pub(crate) mod tracked;
-#[cfg(feature = "cluster")]
 pub(crate) mod transfer;
 pub(crate) mod usage;
 pub(crate) mod watched_keys;
@@ -126,9 +120,7 @@ pub(crate) struct State {
     slot_lsns: SlotLsns,
     pub(crate) ownership: Ownership,
     /// The moves that send keys of this group to another one.
-    #[cfg(feature = "cluster")]
     subscriptions: subscriptions::MoveSubscriptions,
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) lost: lost_slots::LostSlots,
     /// The bounds of the log's entries and of requests, in bytes.
     pub(crate) longest_entry: usize,
@@ -136,13 +128,11 @@ pub(crate) struct State {
     /// No later log entry has a time before this one.
     watermark: AtomicU64,
     logged_watermark: Mutex<LoggedWatermark>,
-    #[cfg(feature = "cluster")]
     digests: digest_cell::DigestCell,
     /// The latest time of the entries that a follower has applied, since the one that set the clock back last.
     latest_entry: AtomicU64,
     /// The time by which this node has removed expired keys when it was the primary last; 0 if it never was, or if the
     /// log has set the clock back since.
-    #[cfg(any(test, feature = "cluster"))]
     removed_by: AtomicU64,
     /// Bytes of records and tables, in all shards.
     memory: AtomicUsize,
@@ -183,7 +173,6 @@ impl State {
 
     /// Creates the state of a node of a cluster, which is loading. `watermark` is the time of the last watermark, and
     /// `latest` that of the last entry.
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn clustered(
         shards: LoadingShards,
         log: Arc<dyn Log>,
@@ -211,7 +200,6 @@ impl State {
         clock: ExpiryClock,
         is_logged: bool,
     ) -> Self {
-        #[cfg(any(test, feature = "cluster"))]
         let lost = shards.lost.take();
         let (all, databases, sharding, ShardContext { cold, limit }) = shards.into_parts();
         let memory = all.finish_loading(is_logged).into();
@@ -219,18 +207,14 @@ impl State {
             role: RoleCell::new(Role::Alone),
             slot_lsns: SlotLsns::default(),
             ownership: Ownership::default(),
-            #[cfg(feature = "cluster")]
             subscriptions: subscriptions::MoveSubscriptions::default(),
-            #[cfg(any(test, feature = "cluster"))]
             lost,
             longest_entry: log.longest_entry(),
             largest_request: log.largest_request(),
             watermark: AtomicU64::new(0),
             logged_watermark: Mutex::default(),
-            #[cfg(feature = "cluster")]
             digests: digest_cell::DigestCell::default(),
             latest_entry: AtomicU64::new(0),
-            #[cfg(any(test, feature = "cluster"))]
             removed_by: AtomicU64::new(0),
             shards: all,
             databases,
@@ -435,7 +419,6 @@ impl State {
     }
 
     /// Publishes the changes of an entry that the log has, in locked shards.
-    #[cfg(any(test, feature = "cluster"))]
     fn publish_entry(
         &self,
         cores: &mut LockedShards<'_>,
@@ -599,7 +582,6 @@ impl State {
         // Relaxed: ordered by the shards' locks.
         self.latest_entry.store(time, Ordering::Relaxed);
         // Relaxed: as above.
-        #[cfg(any(test, feature = "cluster"))]
         self.removed_by.store(0, Ordering::Relaxed);
     }
 
@@ -642,7 +624,6 @@ impl State {
         let entry = entry.unwrap_or(0);
         if entry != 0 {
             self.watchers.push(entry, changes);
-            #[cfg(feature = "cluster")]
             self.subscriptions.push(changes);
         }
         entry

@@ -18,9 +18,7 @@
 //! No model checks these orderings, for the reason given in [`super`]. `session/ownership_tests.rs` checks the order of
 //! lookup, check and count, by changes between them.
 
-#[cfg(feature = "cluster")]
 use crate::slot_set::SLOT_SET_BYTES;
-#[cfg(any(test, feature = "cluster"))]
 use crate::slot_set::SlotSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,7 +55,6 @@ pub(crate) enum Confirmed {
 
 impl Ownership {
     /// Returns the ownership of these slots.
-    #[cfg(any(test, feature = "cluster"))]
     pub(super) fn of(slots: &SlotSet) -> Self {
         let words = words(slots).map(AtomicU64::new).collect();
         Self(Some(Box::new(OwnedSlots {
@@ -110,7 +107,6 @@ impl Ownership {
 
     /// Gives the group slots, or takes them away. The caller holds the locks of their shards. The keys of slots that
     /// are got are published; those of slots that are lost are still there.
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn assign(&self, slots: &SlotSet, owned: bool) {
         let Some(own) = &self.0 else { return };
         // [OW-2] Release: pairs with the acquire in `changes`. It comes before the slots are stored.
@@ -135,7 +131,6 @@ impl Ownership {
     }
 
     /// Returns the slots of the group. Exact if the caller holds the locks of all shards.
-    #[cfg(feature = "cluster")]
     pub(crate) fn slots(&self) -> SlotSet {
         let Some(own) = &self.0 else { return SlotSet::all() };
         let mut bits = [0; SLOT_SET_BYTES];
@@ -149,7 +144,6 @@ impl Ownership {
 }
 
 /// Returns the words of a set.
-#[cfg(any(test, feature = "cluster"))]
 fn words(slots: &SlotSet) -> impl Iterator<Item = u64> + '_ {
     let (words, _) = slots.bits().as_chunks::<{ BITS / 8 }>();
     words.iter().map(|bytes| u64::from_le_bytes(*bytes))

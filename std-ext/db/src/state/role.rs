@@ -42,7 +42,6 @@ impl RoleCell {
     }
 
     /// Sets the role. The caller holds the locks of all shards, or no other thread knows the state yet.
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn set(&self, role: Role) {
         // Relaxed: ordered by the shards' locks, as `get` says.
         self.0.store(role as u8, Ordering::Relaxed);

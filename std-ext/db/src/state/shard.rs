@@ -12,7 +12,6 @@
 use crate::log::Lsn;
 use crate::request::Usage;
 use crate::state::cold::ColdStore;
-#[cfg(feature = "cluster")]
 use crate::state::filtered_counts::FilteredCounts;
 use crate::state::invalidation::Invalidates;
 use crate::state::limit::MemoryLimit;
@@ -497,14 +496,12 @@ impl Core {
     }
 
     /// Counts the records of each slot of this shard, which is empty.
-    #[cfg(any(test, feature = "cluster"))]
     pub(super) fn count_slots(&mut self, slots: std::ops::Range<u16>) {
         debug_assert!(self.len() == 0, "records are not counted");
         self.slots = Some(Box::new(SlotCounts::new(slots)));
     }
 
     /// Returns the counts of records of slots that move; nothing without a cluster.
-    #[cfg(feature = "cluster")]
     pub(super) fn filtered_counts(&mut self) -> Option<&mut FilteredCounts> {
         self.slots.as_mut().map(|slots| &mut slots.filtered)
     }

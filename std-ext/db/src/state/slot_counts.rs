@@ -1,7 +1,6 @@
 //! The numbers of keys and bytes of each hash slot, in a cluster. They are kept under the locks of the shards, with
 //! each record that a shard's map gets or loses, so they are exact.
 
-#[cfg(any(test, feature = "cluster"))]
 use super::filtered_counts::FilteredCounts;
 use super::record::Record;
 use super::slots::slot;
@@ -31,13 +30,11 @@ pub(crate) struct SlotCounts {
     first: u16,
     all: Box<[SlotCount]>,
     /// Those of the moves in progress.
-    #[cfg(any(test, feature = "cluster"))]
     pub(super) filtered: FilteredCounts,
 }
 
 impl SlotCounts {
     /// Counts the records of these slots. There is none yet.
-    #[cfg(any(test, feature = "cluster"))]
     pub(super) fn new(slots: std::ops::Range<u16>) -> Self {
         let all = vec![SlotCount::default(); slots.len()].into();
         Self { first: slots.start, all, filtered: FilteredCounts::default() }
@@ -63,7 +60,6 @@ impl SlotCounts {
         if let Some(replaced) = replaced {
             count.subtract(replaced);
         }
-        #[cfg(any(test, feature = "cluster"))]
         self.filtered.inserted(slot, record, replaced);
     }
 
@@ -72,7 +68,6 @@ impl SlotCounts {
     pub(super) fn removed(&mut self, record: Record) {
         let slot = slot(record.key());
         self.at(slot).subtract(record);
-        #[cfg(any(test, feature = "cluster"))]
         self.filtered.removed(slot, record);
     }
 }

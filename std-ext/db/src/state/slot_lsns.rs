@@ -20,7 +20,6 @@ pub(crate) struct SlotLsns(Option<Box<[AtomicU64]>>);
 
 impl SlotLsns {
     /// Returns marks for each slot, of a state that contains only committed entries.
-    #[cfg(any(test, feature = "cluster"))]
     pub(super) fn by_slot() -> Self {
         Self(Some((0..SLOTS).map(|_| AtomicU64::new(0)).collect()))
     }

@@ -54,7 +54,6 @@ impl State {
             return;
         }
         let mut logged = self.logged_watermark.lock().unwrap_or_else(PoisonError::into_inner);
-        #[cfg(feature = "cluster")]
         if self.log_watermark_for_digest(&mut logged) {
             return;
         }
@@ -82,11 +81,7 @@ impl State {
                     self.logged_watermark.lock().unwrap_or_else(PoisonError::into_inner);
                 self.log_watermark(&mut logged, self.clock.now(), self.has_ttl())
             }
-            #[cfg(any(test, feature = "cluster"))]
             Role::Loading | Role::Follower => self.removed_by() <= self.watermark(),
-            // Only nodes of a cluster have these roles.
-            #[cfg(not(any(test, feature = "cluster")))]
-            Role::Loading | Role::Follower => true,
         }
     }
 
@@ -114,7 +109,6 @@ impl State {
     }
 
     /// Returns the time by which this node has removed keys when it was the primary last.
-    #[cfg(any(test, feature = "cluster"))]
     fn removed_by(&self) -> u64 {
         // Under a lock: the thread that makes this node step down holds all of them while it stores time and role.
         let _core = self.shards[0].lock();

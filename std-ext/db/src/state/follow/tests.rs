@@ -19,7 +19,6 @@ use std::thread;
 use std::time::Duration;
 
 mod clocks;
-#[cfg(feature = "cluster")]
 mod digests;
 
 /// A node whose log and clock the test controls.
