@@ -1,4 +1,4 @@
-//! The bounds of what waits in memory, and of what one request can take. The server's limits of each client add to them.
+//! The bounds of what waits in memory and of what one request can take. The server adds those of each client.
 
 /// While more bytes of entries than this wait for the log, the server reads from no client, and gRPC executes no call.
 /// Then the clients' sockets fill up, and not this process's memory.

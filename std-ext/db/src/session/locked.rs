@@ -16,7 +16,7 @@ use super::transaction::has_conflict;
 use crate::log::Lsn;
 use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::counters::Counters;
-use crate::state::invalidation::Invalidates;
+use crate::state::key_tracker::Invalidates;
 use crate::state::shard::Core;
 use crate::state::slots::slot;
 use crate::state::watched_keys::KeyWatch;

@@ -8,7 +8,7 @@ use crate::request::{
     Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
     SetCondition,
 };
-use crate::state::invalidation::Invalidates;
+use crate::state::key_tracker::Invalidates;
 use crate::state::noted_events::missed_key;
 use crate::state::record::{Record, Value};
 use crate::state::rope::MAX_INLINE;

@@ -10,7 +10,7 @@ use crate::log::change;
 use crate::options::Eviction;
 use crate::request::RequestError;
 use crate::state::State;
-use crate::state::invalidation::Invalidates;
+use crate::state::key_tracker::Invalidates;
 use crate::state::random::Random;
 use crate::state::record::{Record, Value};
 use crate::state::shard::Core;

@@ -3,22 +3,11 @@
 //! The log entry names the keys that were changed. Keys that have expired are in no entry, but among the records that
 //! were removed since the last publication.
 
+use super::key_tracker::Invalidates;
 use super::record::Record;
 use super::shard::Core;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use std::collections::HashSet;
-
-/// What clients are told of the changes of a shard, besides the keys that have expired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Invalidates {
-    /// The keys of the log entry.
-    #[default]
-    Entry,
-    /// The same keys, which the server has evicted.
-    Evicted,
-    /// All keys, which were removed. Set only while a client tracks keys.
-    Everything,
-}
 
 /// The keys that clients are told of when a change is published.
 #[derive(Debug, Default)]

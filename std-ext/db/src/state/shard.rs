@@ -13,7 +13,7 @@ use crate::log::Lsn;
 use crate::request::Usage;
 use crate::state::cold::ColdStore;
 use crate::state::filtered_counts::FilteredCounts;
-use crate::state::invalidation::Invalidates;
+use crate::state::key_tracker::Invalidates;
 use crate::state::limit::MemoryLimit;
 use crate::state::noted_events::NotedEvents;
 use crate::state::record::{Record, RopeRef, Value};

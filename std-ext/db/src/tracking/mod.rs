@@ -37,7 +37,7 @@ use crate::pubsub::{Hub, Mailbox, Message};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 use crate::state::State;
-use crate::state::tracked::KeyTracker;
+use crate::state::key_tracker::KeyTracker;
 use prefixes::Prefixes;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;

@@ -9,9 +9,9 @@ use crate::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
 use crate::session::{Session, TransactionOutcome};
+use crate::state::key_tracker::KeyTracker;
 use crate::state::load::LoadingShards;
 use crate::state::maintenance::run_cycle;
-use crate::state::tracked::KeyTracker;
 use crate::state::watched_keys::KeyWatch;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
