@@ -4,7 +4,7 @@ stage fmt first "any" "formatting, of the unpublished packages too; and each mut
 stage_fmt() {
     cargo fmt --all --check -- --color never
     local manifest
-    for manifest in $(git ls-files '*/Cargo.toml' | grep -vxE 'std-ext/(db/)?Cargo.toml'); do
+    for manifest in $(git ls-files '*/Cargo.toml' | grep -vxE 'std-ext/(db/(formats/)?)?Cargo.toml'); do
         cargo fmt --check --manifest-path "$manifest" -- --color never
     done
     # Known before the other stages have run for half an hour.
@@ -40,7 +40,7 @@ stage_docs() {
     [ -n "$base" ] || return 0
     cargo test -p hedgerow --features std-ext --doc
     cargo test -p hedgerow --features std-ext --test tidy --test ancestors --test api
-    ! touches std-ext/db || cargo test -p hedgerow-db --doc
+    ! touches std-ext/db || cargo test -p 'hedgerow-db*' --doc
     ! touches std-ext/db || cargo test -p hedgerow-db --lib -- limits:: config:: server::metrics::
 }
 
@@ -66,7 +66,7 @@ stage packages first "maps db" "what is published: complete, with no unused depe
 stage_packages() {
     .ci/unused
     # An earlier run unpacked the same versions, and cargo would take them for the new packages.
-    rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/hedgerow-[0-9s]*
+    rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/hedgerow-[0-9ds]*
     # A clean clone has no uncommitted files, which cargo would otherwise publish.
     local clone name file
     clone=$(mktemp -d)
@@ -79,7 +79,7 @@ stage_packages() {
     # A version may be yanked on any day, and a verdict of the first tier does not depend on the day.
     [ "$tier" != all ] || ! grep 'is yanked in registry' "$clone/said" || return 1
     mkdir "$clone/published"
-    for name in hedgerow hedgerow-std-ext hedgerow-db; do
+    for name in hedgerow hedgerow-std-ext hedgerow-db-formats hedgerow-db; do
         mkdir "$clone/published/$name"
         tar -xzf "$target/package/$name-"[0-9]*.crate -C "$clone/published/$name" --strip-components=1
         for file in LICENSE-APACHE LICENSE-MIT README.md $([ $name != hedgerow-db ] || echo hedgerow.proto); do
@@ -105,10 +105,11 @@ check_published() {
     cat >"$1/Cargo.toml" <<'END'
 [workspace]
 resolver = "3"
-members = ["hedgerow", "hedgerow-std-ext", "hedgerow-db"]
+members = ["hedgerow", "hedgerow-std-ext", "hedgerow-db-formats", "hedgerow-db"]
 [patch.crates-io]
 hedgerow = { path = "hedgerow" }
 hedgerow-std-ext = { path = "hedgerow-std-ext" }
+hedgerow-db-formats = { path = "hedgerow-db-formats" }
 END
     cargo check --offline --workspace --manifest-path "$1/Cargo.toml"
 }
@@ -127,7 +128,7 @@ stage_tests() {
     local command
     command=$(readme_command 'cargo test')
     # A change of the database affects no test of the maps.
-    touches ':!*.md' ':!std-ext/db' || command='cargo test -p hedgerow-db && cargo test --test tidy'
+    touches ':!*.md' ':!std-ext/db' || command="cargo test -p 'hedgerow-db*' && cargo test --test tidy"
     echo "$command"
     HEDGEROW_TEST_EFFORT=$(brief 0.25 1) bash -c "$command"
     # `portable-atomic` replaces every atomic of the crate. The tagged files use all of each structure, some with

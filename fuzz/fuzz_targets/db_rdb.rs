@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use hedgerow_db::rdb::payload::{dump, restore};
-use hedgerow_db::rdb::{RdbRecord, Reader, Writer, crc64, lzf};
+use hedgerow_db_formats::rdb::payload::{dump, restore};
+use hedgerow_db_formats::rdb::{RdbRecord, Reader, Writer, crc64, lzf};
 use libfuzzer_sys::fuzz_target;
 use std::io::{BufRead, BufReader};
 

@@ -4,15 +4,15 @@
 
 #![no_main]
 
-#[path = "../../std-ext/db/tests/resp/alike.rs"]
+#[path = "../../std-ext/db/formats/tests/resp/alike.rs"]
 mod alike;
-#[path = "../../std-ext/db/tests/resp/slow.rs"]
+#[path = "../../std-ext/db/formats/tests/resp/slow.rs"]
 mod slow;
 
 use arbitrary::Arbitrary;
-use hedgerow_db::resp::parse::Limits;
-use hedgerow_db::resp::read::{self, ReadItem};
 use hedgerow_db::{Db, Options, Session};
+use hedgerow_db_formats::resp::parse::Limits;
+use hedgerow_db_formats::resp::read::{self, ReadItem};
 use hedgerow_fuzz::server::{answers, clear};
 use libfuzzer_sys::fuzz_target;
 use std::sync::{LazyLock, Mutex};

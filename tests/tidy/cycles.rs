@@ -6,7 +6,7 @@
 //! if its file uses the name itself. Tests and models import as they like.
 
 use crate::{
-    Files, collect, is_rust, root,
+    CRATES, Files, collect, is_rust, root,
     source::{Source, block_end, is_word, words},
 };
 use std::{
@@ -18,7 +18,6 @@ const LIST: &str = "tests/tidy/cycles.txt";
 const HEAD: &str = "\
 # Groups of files that import each other, one group a line. `HEDGEROW_TIDY=write cargo test --test tidy` shrinks them.
 ";
-const CRATES: [&str; 3] = ["src", "std-ext/src", "std-ext/db/src"];
 
 type Groups = BTreeSet<BTreeSet<String>>;
 

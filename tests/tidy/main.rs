@@ -20,6 +20,9 @@ type Rule = fn(&str, &str) -> Vec<Violation>;
 /// Paths below the root, and texts.
 type Files = Vec<(String, String)>;
 
+/// The sources of each crate that is published.
+const CRATES: [&str; 4] = ["src", "std-ext/src", "std-ext/db/src", "std-ext/db/formats/src"];
+
 const RULES: [Rule; 8] = [
     rules::atomics_come_from_the_facade,
     rules::sizes_stay_small,
@@ -34,14 +37,15 @@ const RULES: [Rule; 8] = [
 #[test]
 fn the_tree_is_tidy() {
     let mut files = Files::new();
-    for folder in ["src", "std-ext/src", "std-ext/db/src"] {
+    for folder in CRATES {
         collect(folder, &is_rust, &mut files);
     }
     assert!(files.iter().any(|(path, _)| path == "src/lib.rs"), "no sources found");
 
     let mut tests = Files::new();
-    collect("tests", &is_rust, &mut tests);
-    collect("std-ext/db/tests", &is_rust, &mut tests);
+    for folder in rules::TESTS {
+        collect(folder, &is_rust, &mut tests);
+    }
     assert!(tests.iter().any(|(path, _)| path == "tests/tidy/main.rs"), "no tests found");
 
     let mut found: Vec<Violation> =

@@ -92,7 +92,7 @@ pub(crate) fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
 }
 
 /// The folders whose files, and the folders in them, are test binaries.
-const TESTS: [&str; 2] = ["tests", "std-ext/db/tests"];
+pub(crate) const TESTS: [&str; 3] = ["tests", "std-ext/db/tests", "std-ext/db/formats/tests"];
 /// Folders in them that are no binary.
 const NO_BINARIES: [&str; 2] = ["support", "embedded"];
 

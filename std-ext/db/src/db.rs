@@ -675,7 +675,7 @@ fn recover_by<L>(
     progress: &Progress,
     open: impl FnOnce(Lsn, Lsn, &mut EntryReplay<'_>) -> Result<(L, Recovered), OpenError>,
 ) -> Result<(L, FolderContents), OpenError> {
-    let mut watermarks = vec![0; usize::from(crate::state::slots::SLOTS)];
+    let mut watermarks = vec![0; usize::from(crate::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);
     if let Some(snapshot) = snapshot {
         progress.add_total(snapshot.bytes());

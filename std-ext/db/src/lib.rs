@@ -73,7 +73,6 @@ mod error;
 mod event_flags;
 mod eviction_settings;
 mod gauge;
-mod glob;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 mod latency_monitor;
@@ -86,7 +85,6 @@ mod lock;
     allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
 )]
 pub mod log;
-mod long_double;
 #[cfg(all(test, feature = "cluster"))]
 mod not_run;
 #[cfg(feature = "cli")]
@@ -100,9 +98,7 @@ mod outgoing;
 mod progress;
 #[doc(hidden)]
 pub mod pubsub;
-pub mod rdb;
 pub mod request;
-pub mod resp;
 #[cfg_attr(
     not(all(feature = "cli", feature = "cluster", feature = "scripts")),
     allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
@@ -116,11 +112,6 @@ pub mod server;
     allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
 )]
 mod session;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-mod slot_set;
 #[doc(hidden)]
 pub mod snapshot;
 #[cfg_attr(
@@ -136,10 +127,12 @@ pub mod watch;
 pub use clock::TimeSource;
 pub use db::{Db, Opened, Stats};
 pub use error::Error;
+pub(crate) use hedgerow_db_formats::{crc32, glob, number, slot_set, slots};
+#[doc(inline)]
+pub use hedgerow_db_formats::{rdb, resp, slot_set::SlotSet};
 pub use options::{MAX_DATABASES, Options};
 pub use progress::Progress;
 pub use session::{Session, TransactionOutcome};
-pub use slot_set::SlotSet;
 pub use state::databases::DatabaseStats;
 #[doc(hidden)]
 pub use state::role::Role;

@@ -6,15 +6,16 @@ mod database;
 use std::error::Error;
 use std::fmt;
 
-pub use crate::long_double::LongDouble;
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
 pub(crate) use database::KeyListBuilder;
 pub use database::{DatabaseQuery, KeyList, KeyScan};
+#[doc(inline)]
+pub use hedgerow_db_formats::long_double::LongDouble;
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
 /// Longest value, in bytes: the limit that Redis has.
-pub const LONGEST_VALUE: usize = 512 << 20;
+pub const LONGEST_VALUE: usize = crate::rdb::LONGEST_STRING;
 
 /// A request to the database.
 #[derive(Clone, Copy, Debug)]

@@ -28,10 +28,11 @@
 //!   have the same watermark, so an entry that moves keys from one database to another is either in all of them or in
 //!   none.
 
+use crate::crc32;
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{BatchHash, BatchMark, Lsn, OpenError, Position, crc};
+use crate::log::{BatchHash, BatchMark, Lsn, OpenError, Position};
 use crate::options::MAX_DATABASES;
 use crate::request::LONGEST_VALUE;
 use crate::slot_set::{SLOT_SET_BYTES, SlotSet};
@@ -277,7 +278,7 @@ impl SnapshotWriter {
             }
         }
         footer.extend((footer.len() as u32).to_le_bytes());
-        let crc = crc::of(&footer);
+        let crc = crc32::of(&footer);
         footer.extend(crc.to_le_bytes());
         footer.extend(MAGIC);
         self.file.write(&footer)?;
@@ -297,9 +298,9 @@ impl SnapshotWriter {
     fn write_block(&mut self, rest: &[u8]) -> io::Result<()> {
         let bytes = self.block.len() - BLOCK_HEADER + rest.len();
         self.block[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
-        let crc = crc::of(&self.block[..4]);
-        let crc = crc::after(crc, &self.block[BLOCK_HEADER..]);
-        let crc = crc::after(crc, rest);
+        let crc = crc32::of(&self.block[..4]);
+        let crc = crc32::after(crc, &self.block[BLOCK_HEADER..]);
+        let crc = crc32::after(crc, rest);
         self.block[4..BLOCK_HEADER].copy_from_slice(&crc.to_le_bytes());
         self.file.write(&self.block)?;
         if !rest.is_empty() {
@@ -477,7 +478,7 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     let mut footer = vec![0; size as usize];
     file.seek(SeekFrom::Start(place))?;
     file.read_exact(&mut footer)?;
-    let crc = crc::after(crc::of(&footer), &trailer[..4]);
+    let crc = crc32::after(crc32::of(&footer), &trailer[..4]);
     if crc != u32_at(&trailer, 4) {
         return Err(ReadError::Damage(place, "the footer has a wrong checksum"));
     }
@@ -599,7 +600,7 @@ fn read_section(
         block.resize(bytes as usize, 0);
         file.read_exact(&mut block)?;
         left -= bytes;
-        let crc = crc::after(crc::of(&header[..4]), &block);
+        let crc = crc32::after(crc32::of(&header[..4]), &block);
         if crc != u32_at(&header, 4) {
             return Err(ReadError::Damage(at, "a block has a wrong checksum"));
         }

@@ -8,11 +8,11 @@ use crate::clock::milliseconds;
 use crate::db::Db;
 use crate::error::Error;
 use crate::log::LogError;
+use crate::number;
 use crate::request::{
     Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, Query, Request, RequestError, SetCondition,
 };
 use crate::session::TransactionOutcome;
-use crate::state::number;
 use crate::state::watched_keys::KeyWatch;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -8,6 +8,7 @@ use hedgerow_db::log::{BatchHash, BatchMark, Fsync, OpenError, Position};
 use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, SnapshotWriter, remove_older};
 use hedgerow_db::{Db, Options, SlotSet};
+use hedgerow_db_formats::crc32;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -215,7 +216,7 @@ fn invalid_numbers_are_errors() {
             if bad == good {
                 continue;
             }
-            let crc = crc32fast::hash(&bad[begin..begin + footer + 4]);
+            let crc = crc32::of(&bad[begin..begin + footer + 4]);
             bad[begin + footer + 4..begin + footer + 8].copy_from_slice(&crc.to_le_bytes());
             fs::write(file(path.path(), 90), &bad).unwrap();
             let Ok(snapshot) = Snapshot::newest(&folder) else { continue };

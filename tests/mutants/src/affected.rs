@@ -72,7 +72,9 @@ fn of_path(row: &Mutation, path: &str, test: &str) -> Option<Distance> {
         Some(Distance::File)
     } else if path.rsplit_once('/').is_some_and(|(of, _)| of == folder) {
         Some(Distance::Folder)
-    } else if [package_of(&row.file), package].contains(&package_of(path)) || is_common(path) {
+    } else if is_common(path)
+        || [package_of(&row.file), package].into_iter().any(|package| uses(package, path))
+    {
         Some(Distance::Package)
     } else {
         None
@@ -122,7 +124,9 @@ fn source(root: &Path, check: &Check) -> String {
 }
 
 /// The folders of packages; the root has the maps.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
+    // A package before the folder that it is in.
+    "std-ext/db/formats/",
     "std-ext/db/",
     "std-ext/",
     "fuzz/",
@@ -139,6 +143,13 @@ const PACKAGES: [&str; 11] = [
 /// Returns the folder of the package that the file belongs to.
 fn package_of(path: &str) -> &str {
     PACKAGES.into_iter().find(|folder| path.starts_with(folder)).unwrap_or_default()
+}
+
+/// Returns whether the file belongs to the package, or to one that the package may use. The database's packages lie in
+/// its folder.
+fn uses(package: &str, path: &str) -> bool {
+    let database = "std-ext/db/";
+    package_of(path) == package || package.starts_with(database) && path.starts_with(database)
 }
 
 /// Returns whether the file decides how everything is built or run.

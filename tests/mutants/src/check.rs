@@ -21,8 +21,8 @@ pub enum Check {
     /// operating-system layer's.
     Model { kind: &'static Kind, name: String },
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the
-    /// database's, `db-cluster/...` those that need its feature `cluster`, `hostile/...` those of hostile users,
-    /// `std-ext/...` the operating-system layer's.
+    /// database's, `db-cluster/...` those that need its feature `cluster`, `db-formats/...` those of its formats,
+    /// `hostile/...` those of hostile users, `std-ext/...` the operating-system layer's.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
     Fuzz(String),
@@ -51,13 +51,19 @@ struct Package {
     features: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 4] = [
+const PACKAGES: [Package; 5] = [
     Package { prefix: "db", name: "hedgerow-db", folder: "std-ext/db/", features: &[] },
     Package {
         prefix: "db-cluster",
         name: "hedgerow-db",
         folder: "std-ext/db/",
         features: &["--features", "cluster,grpc"],
+    },
+    Package {
+        prefix: "db-formats",
+        name: "hedgerow-db-formats",
+        folder: "std-ext/db/formats/",
+        features: &[],
     },
     Package {
         prefix: "hostile",
@@ -209,6 +215,7 @@ impl Check {
         let feature = match target {
             "hostile" => Some("--features=hostile"),
             "db_batch" | "db_peer" => Some("--features=cluster"),
+            "db_rdb" => Some("--features=formats"),
             "db_scripts" => Some("--features=scripts"),
             target if target.starts_with("db_") => Some("--features=db"),
             _ => None,

@@ -16,7 +16,7 @@ use super::{Client, ClientOptions, done, integer, server_error};
 use crate::command::first_key;
 use crate::resp::read::Reply;
 use crate::resp::write::request;
-use crate::state::slots::slot;
+use crate::slots::slot;
 use advice::Advice;
 use retry::{Retry, RetryLimits, RetryReason};
 use slot_map::SlotMap;

@@ -1,7 +1,7 @@
 //! The slots that several groups claim: each slot should have exactly one group.
 
 use crate::SlotSet;
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use std::collections::BTreeMap;
 
 /// The slots that are claimed by no group, or by several.

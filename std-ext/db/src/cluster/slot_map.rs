@@ -5,7 +5,7 @@
 
 use crate::SlotSet;
 use crate::slot_set::{MOST_GROUPS, SLOT_SET_BYTES, share};
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

@@ -9,7 +9,7 @@ use crate::clock::milliseconds;
 use crate::config::EndpointType;
 use crate::lock::lock;
 use crate::slot_set::{MOST_GROUPS, share};
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::clock::TimeSource;
+use crate::crc32;
 use crate::log::frame::u32_at;
 use crate::log::manual::ManualLog;
-use crate::log::{BatchHash, change, crc};
+use crate::log::{BatchHash, change};
 use crate::request::Expiry;
 use crate::slot_set::SlotSet;
 use crate::snapshot::{Snapshot, SnapshotWriter};
@@ -163,7 +164,7 @@ fn snapshots_of_version_2_are_read() {
     bytes[8] = 2;
     let end = end - 24;
     bytes[end..end + 4].copy_from_slice(&size.to_le_bytes());
-    let crc = crc::of(&bytes[end - size as usize..end + 4]);
+    let crc = crc32::of(&bytes[end - size as usize..end + 4]);
     bytes[end + 4..end + 8].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&file, bytes).unwrap();
     assert_eq!(read(), Some(Position { batch_hash: None, ..position }));

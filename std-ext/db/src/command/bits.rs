@@ -7,11 +7,11 @@ use crate::command::rows::{Run, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyUse, OW, RO, RW, UPDATE, VARIABLE, key};
+use crate::number;
 use crate::request::{
     BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, MultiKeyOp,
     Overflow, Query, RequestError,
 };
-use crate::state::number;
 
 const BAD_OFFSET: &str = "ERR bit offset is not an integer or out of range";
 const BAD_BIT: &str = "ERR bit is not an integer or out of range";

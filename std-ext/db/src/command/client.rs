@@ -14,8 +14,8 @@ use crate::command::rows::{Run, alone, command, container};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::limits::LONGEST_NAME;
+use crate::number;
 use crate::resp::Protocol;
-use crate::state::number;
 
 const WRONG_PASSWORD: CommandError =
     CommandError::Borrowed("WRONGPASS invalid username-password pair or user is disabled.");

@@ -3,7 +3,7 @@
 use crate::command::arguments::{CommandError, is, wrong_part};
 use crate::command::diagnostics::pause::PauseKind;
 use crate::command::execute::Execution;
-use crate::state::number;
+use crate::number;
 use std::time::{Duration, Instant};
 
 impl Execution<'_, '_> {

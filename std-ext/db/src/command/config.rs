@@ -14,8 +14,8 @@ use crate::config::table::{self, KEY_EVENTS};
 use crate::event_flags::EventFlags;
 use crate::glob::Glob;
 use crate::log::Fsync;
+use crate::number;
 use crate::options::Eviction;
-use crate::state::number;
 use std::ops::RangeInclusive;
 
 const HELP: [&str; 9] = [

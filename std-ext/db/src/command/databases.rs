@@ -7,8 +7,8 @@ use crate::command::rows::{Run, alone, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, OW, RO, RW, UPDATE, key};
+use crate::number;
 use crate::request::{MultiKeyOp, RequestError};
-use crate::state::number;
 
 const SAME_KEY: &str = "ERR source and destination objects are the same";
 const OUT_OF_RANGE: &str =

@@ -12,9 +12,9 @@ use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, OW, RO, UPDATE, key};
 use crate::command::table::{Id, Row};
 use crate::limits::TRANSACTION_BYTES;
+use crate::number;
 use crate::rdb::payload::{self, PayloadError};
 use crate::request::{Change, Expiry, Query, RequestError, Usage};
-use crate::state::number;
 use std::borrow::Cow;
 
 /// The value of a payload, or the reason why there is none.

@@ -7,8 +7,8 @@ use crate::command::rows::{Run, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, RO, RW, UPDATE, key};
+use crate::number;
 use crate::request::{Change, ExpireCondition, Expiry, MultiKeyOp, Query, SetCondition};
-use crate::state::number;
 use std::mem::discriminant;
 
 /// Whether a time is relative to now.

@@ -7,8 +7,8 @@ use crate::command::rows::{Run, alone, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key};
+use crate::number;
 use crate::request::{Change, DatabaseQuery, KeyScan, MultiKeyOp, Query};
-use crate::state::number;
 
 const INVALID_CURSOR: &str = "ERR invalid cursor";
 

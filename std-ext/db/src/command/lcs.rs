@@ -1,8 +1,8 @@
 //! The longest common subsequence of two values (LCS).
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::number;
 use crate::resp::write::RespWriter;
-use crate::state::number;
 
 /// Bytes that Redis needs for each pair of prefixes, and the most that it allocates for all: `proto-max-bulk-len`. A
 /// pair needs one bit here. The limit is the same, because it also bounds the time.

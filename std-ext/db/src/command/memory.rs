@@ -7,8 +7,8 @@ use crate::command::rows::{Run, command, container};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{RO, key};
+use crate::number;
 use crate::request::Query;
-use crate::state::number;
 
 const HELP: [&str; 10] = [
     "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

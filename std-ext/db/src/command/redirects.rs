@@ -5,7 +5,7 @@ use crate::command::arguments::CommandError;
 use crate::command::reply::error_text;
 use crate::config::EndpointType;
 use crate::request::{Request, RequestError};
-use crate::state::slots::slot;
+use crate::slots::slot;
 
 /// The error while this node knows no primary, or not its address. Clients ask another node then.
 pub(super) const DOWN: &str = "CLUSTERDOWN The cluster is down";

@@ -11,8 +11,8 @@ use crate::command::rows::{Run, alone};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::log::Fsync;
+use crate::number;
 use crate::resp::write::RespWriter;
-use crate::state::number;
 
 const WAIT_ON_FOLLOWER: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 \
     if a replica is configured to be writable (which is not the default) writes to replicas are just local and are \

@@ -1,10 +1,10 @@
 //! How answers of the database become replies.
 
 use crate::command::lcs::LcsOptions;
+use crate::number;
 use crate::rdb::payload;
 use crate::request::{Answer, KeyList, RequestError};
 use crate::resp::write::RespWriter;
-use crate::state::number;
 
 /// How the answers to one command's requests become its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::command::execute::Execution;
 use crate::command::queue::Queued;
 use crate::command::redirects::Redirects;
 use crate::command::table::{CommandSpec, Flag, Id};
-use crate::state::slots::slot;
+use crate::slots::slot;
 
 /// The reply to commands while the data is being loaded.
 pub(crate) const LOADING: &str = "LOADING hedgerow-db is loading the dataset in memory";

@@ -5,7 +5,7 @@ use crate::command::execute::Execution;
 use crate::command::rows::{Run, command, container};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::state::number;
+use crate::number;
 
 const HELP: [&str; 10] = [
     "SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

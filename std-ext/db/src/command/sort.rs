@@ -10,8 +10,8 @@ use crate::command::rows::{Run, command};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyRange, KeyUse, OW, RO, UPDATE, key, unknown};
 use crate::command::table::{self, Row};
+use crate::number;
 use crate::request::{MultiKeyOp, Query, RequestError};
-use crate::state::number;
 
 /// The commands of this family.
 pub(in crate::command) const COMMANDS: &[Row<Run>] = &[

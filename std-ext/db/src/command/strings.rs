@@ -12,9 +12,9 @@ use crate::command::table::groups::Group;
 use crate::command::table::keys::{
     ACCESS, DELETE, INSERT, KeyUse, OW, RM, RO, RW, UPDATE, VARIABLE, key,
 };
+use crate::number;
 use crate::request::SetCondition;
 use crate::request::{Change, Expiry, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
-use crate::state::number;
 
 /// Returns whether an argument from `first` on is one of these words. As in Redis, it may also be the value of an
 /// option.

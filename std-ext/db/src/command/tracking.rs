@@ -6,8 +6,8 @@ use crate::command::execute::Execution;
 use crate::command::queue::Queued;
 use crate::command::table::{CommandSpec, Flag};
 use crate::limits::{TRACKING_PREFIX_BYTES, TRACKING_PREFIXES};
+use crate::number;
 use crate::pubsub::Mailbox;
-use crate::state::number;
 use crate::tracking::{Tracker, Tracking};
 use std::sync::Arc;
 

@@ -15,8 +15,8 @@ use crate::command::rows::{Run, alone};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{RO, key};
 use crate::command::table::{self, CommandSpec, Flag, Id, Row};
+use crate::number;
 use crate::request::RequestError;
-use crate::state::number;
 use crate::state::watched_keys::KeyWatch;
 
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";

@@ -2,7 +2,7 @@
 
 use super::server::OutputLimit;
 use crate::event_flags::EventFlags;
-use crate::state::number::unit;
+use crate::number::unit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 

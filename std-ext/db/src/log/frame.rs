@@ -18,8 +18,8 @@
 //! - The header has a check of its own. So the search is one pass over the tail, and recovery can trust a length before
 //!   it has read the changes.
 
+use crate::crc32;
 use crate::log::api::Lsn;
-use crate::log::crc;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -42,7 +42,7 @@ pub(crate) fn file_header(salt: u32) -> [u8; FILE_HEADER] {
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     bytes[12..16].copy_from_slice(&salt.to_le_bytes());
-    let crc = crc::of(&bytes[..16]);
+    let crc = crc32::of(&bytes[..16]);
     bytes[16..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
@@ -53,7 +53,7 @@ fn salt(bytes: &[u8; FILE_HEADER]) -> Result<u32, &'static str> {
         return Err("not a segment of the log: the magic number is wrong");
     }
     // Before the version: a damaged version is damage, and not a later format.
-    if crc::of(&bytes[..16]) != u32_at(bytes, 16) {
+    if crc32::of(&bytes[..16]) != u32_at(bytes, 16) {
         return Err("the header has a wrong checksum");
     }
     if u32_at(bytes, 8) != VERSION {
@@ -65,7 +65,7 @@ fn salt(bytes: &[u8; FILE_HEADER]) -> Result<u32, &'static str> {
 /// Returns the checksum of changes for [`encode`]. It takes longest, so it is computed before the lock is taken under
 /// which an entry gets its number.
 pub(crate) fn crc(changes: &[u8]) -> u32 {
-    crc::of(changes)
+    crc32::of(changes)
 }
 
 /// Appends an entry to `buffer`. The changes have at most [`MAX_CHANGES`] bytes.
@@ -111,7 +111,7 @@ impl EntryHeader {
         bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.lsn.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.time.to_le_bytes());
-        let check = crc::after(salt, &bytes[..24]);
+        let check = crc32::after(salt, &bytes[..24]);
         bytes[24..].copy_from_slice(&check.to_le_bytes());
         bytes
     }
@@ -119,7 +119,7 @@ impl EntryHeader {
 
 /// Parses the first [`ENTRY_HEADER`] bytes. Returns None if the check is wrong.
 fn entry_header(bytes: &[u8], salt: u32) -> Option<EntryHeader> {
-    let check = crc::after(salt, &bytes[..24]);
+    let check = crc32::after(salt, &bytes[..24]);
     (check == u32_at(bytes, 24)).then(|| EntryHeader {
         length: u32_at(bytes, 0),
         crc: u32_at(bytes, 4),
@@ -323,7 +323,7 @@ impl SegmentReader {
         while left > 0 {
             let some = left.min(CHUNK);
             self.file.read_exact(&mut part[..some])?;
-            crc = crc::after(crc, &part[..some]);
+            crc = crc32::after(crc, &part[..some]);
             left -= some;
         }
         Ok(crc == header.crc)

@@ -11,8 +11,8 @@
 //! A folder without a manifest is new, or was written by an earlier version, or its owner has removed the manifest to
 //! continue with the remaining segments.
 
+use crate::crc32;
 use crate::log::api::Lsn;
-use crate::log::crc;
 use crate::log::folder::Folder;
 use crate::log::frame::{u32_at, u64_at};
 use crate::log::open_error::OpenError;
@@ -58,7 +58,7 @@ impl Manifest {
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.newest.to_le_bytes());
         bytes.extend(self.synced.to_le_bytes());
-        bytes.extend(crc::of(&bytes).to_le_bytes());
+        bytes.extend(crc32::of(&bytes).to_le_bytes());
         folder.replace(NAME, &bytes)
     }
 }
@@ -67,7 +67,7 @@ fn parse(bytes: &[u8]) -> Result<Manifest, &'static str> {
     if bytes.len() != BYTES || &bytes[..8] != MAGIC {
         return Err("not a manifest: its length or magic number is wrong");
     }
-    if crc::of(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
+    if crc32::of(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
         return Err("the checksum is wrong");
     }
     if u32_at(bytes, 8) != VERSION {

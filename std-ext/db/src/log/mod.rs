@@ -15,7 +15,6 @@ mod api;
 mod appends;
 mod backlog;
 pub(crate) mod change;
-pub(crate) mod crc;
 pub mod disk;
 #[doc(hidden)]
 pub mod faults;

@@ -5,8 +5,8 @@ use super::item::{Item, Take};
 use super::summary::{Summary, count};
 use crate::clock::TimeSource;
 use crate::command::{Refusal, Replay, replay};
+use crate::number;
 use crate::resp::parse::{Limits, ParsedItem, Requests};
-use crate::state::number;
 use std::io::BufRead;
 
 /// A command: its name, and its bytes.

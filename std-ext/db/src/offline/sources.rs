@@ -113,7 +113,8 @@ impl Sources {
                 RdbRecord::Entry(entry) => self.entry(entry, selection, summary, take)?,
                 RdbRecord::Functions => summary.functions += 1,
                 RdbRecord::ModuleData => summary.module_data += 1,
-                RdbRecord::Note(..) | RdbRecord::Counts(..) => {}
+                // Notes and counts.
+                _ => {}
             }
         }
         let offset = reader.offset();

@@ -3,7 +3,7 @@
 use super::run;
 use crate::config::{Config, Invocation};
 use crate::log::Fsync;
-use crate::rdb::tests::{bytes, files};
+use crate::rdb::redis_files::{self, bytes};
 use crate::rdb::{RdbRecord, Reader};
 use crate::{Db, Options};
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ fn requests(lines: &[&str]) -> Vec<u8> {
 #[test]
 fn strings_are_imported_and_the_rest_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    write(&folder, "a.rdb", &bytes(files::PLAIN));
+    write(&folder, "a.rdb", &bytes(redis_files::PLAIN));
     let why = command(&folder, "import @/a.rdb --dir @/db").unwrap_err();
     for part in ["nothing was imported", "hash (2), list (2), set (2), stream (1), zset (2);"] {
         assert!(why.contains(part), "{part} is missing in {why}");
@@ -90,7 +90,7 @@ fn strings_are_imported_and_the_rest_is_named() {
 #[test]
 fn a_damaged_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut file = bytes(files::PLAIN);
+    let mut file = bytes(redis_files::PLAIN);
     let end = file.len();
     file[end - 1] ^= 1;
     write(&folder, "a.rdb", &file);

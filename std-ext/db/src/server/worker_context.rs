@@ -8,8 +8,8 @@ use crate::bounds::LOG_BACKLOG;
 use crate::cluster::view::{MemberRole, ViewReader};
 use crate::command::{Context, PostponedClient, Scratch};
 use crate::pubsub::Message;
+use crate::slots::slot;
 use crate::state::changed;
-use crate::state::slots::slot;
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -8,12 +8,12 @@ use crate::request::{
     Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
     SetCondition,
 };
+use crate::slots::slot;
 use crate::state::key_tracker::Invalidates;
 use crate::state::noted_events::missed_key;
 use crate::state::record::{Record, Value};
 use crate::state::rope::MAX_INLINE;
 use crate::state::shard::{self, Core};
-use crate::state::slots::slot;
 use crate::state::{LockedShards, State};
 use std::ops::Range;
 use std::sync::Arc;

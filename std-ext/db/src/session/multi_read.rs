@@ -18,12 +18,12 @@ use super::read::answer_query;
 use crate::buffers::emptied;
 use crate::log::Lsn;
 use crate::request::{Answer, Request, RequestError};
+use crate::slots::slot;
 use crate::state::State;
 use crate::state::databases::Keyspace;
 use crate::state::ownership::Confirmed;
 use crate::state::record::Record;
 use crate::state::shard::{Entered, ShardReader};
-use crate::state::slots::slot;
 use std::sync::atomic::{Ordering, fence};
 
 /// Attempts without locks.

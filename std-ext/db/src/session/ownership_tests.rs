@@ -6,9 +6,9 @@ use crate::options::Options;
 use crate::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
+use crate::slots::slot;
 use crate::state::State;
 use crate::state::load::LoadingShards;
-use crate::state::slots::slot;
 use crate::state::watched_keys::KeyWatch;
 use std::sync::Arc;
 

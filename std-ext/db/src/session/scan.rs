@@ -1,10 +1,10 @@
 //! Scans over all keys, whose position is a number that a client can keep.
 
 use super::Session;
+use crate::slots;
 use crate::state::databases::Keyspace;
 use crate::state::random::Random;
 use crate::state::slot_counts::SlotCount;
-use crate::state::slots;
 
 /// The keys that a bin has at most. One in thousands has more, and its keys are a little less likely to be random keys.
 const BIN: usize = 16;

@@ -4,11 +4,11 @@
 //! The log entry contains the outcome of a change, not its conditions. Of an addition it contains the summand.
 
 use crate::log::change;
+use crate::number;
 use crate::request::{
     Answer, Change, ExpireCondition, Expiry, LONGEST_KEY, LONGEST_VALUE, LongDouble, RequestError,
     SetCondition,
 };
-use crate::state::number;
 use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
 use crate::state::shard::{self, Core};

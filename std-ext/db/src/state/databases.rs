@@ -25,9 +25,9 @@
 //! No model checks these orderings, for the reason given in [`super`].
 
 use super::shard::{Shard, ShardContext};
-use super::slots::Sharding;
 use crate::log::Lsn;
 use crate::request::RequestError;
+use crate::state::sharding::Sharding;
 use std::ops::Index;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -10,11 +10,11 @@
 
 use super::digest_cell::{DigestProgress, DigestRecords};
 use super::shard::pins::NamedRecords;
-use super::slots::{SLOTS, slot};
 use super::{HeldRecords, LockedShards, State, shard};
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change::{self, LoggedChanges, LoggedOp};
+use crate::slots::{SLOTS, slot};
 use crate::state::logged_watermark::LoggedWatermark;
 use crate::state::role::Role;
 use sha2::{Digest as _, Sha256};

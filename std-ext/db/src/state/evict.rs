@@ -9,12 +9,12 @@ use crate::latency_monitor::event;
 use crate::log::change;
 use crate::options::Eviction;
 use crate::request::RequestError;
+use crate::slots::slot;
 use crate::state::State;
 use crate::state::key_tracker::Invalidates;
 use crate::state::random::Random;
 use crate::state::record::{Record, Value};
 use crate::state::shard::Core;
-use crate::state::slots::slot;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 

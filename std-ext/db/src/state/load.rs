@@ -5,13 +5,14 @@ use crate::log::{BatchMark, Lsn};
 use crate::options::{MAX_DATABASES, Options};
 use crate::request::{Answer, Change};
 use crate::slot_set::SlotSet;
+use crate::slots::{SLOTS, slot};
 use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
 use crate::state::databases::{Databases, Shards, new_shards};
 use crate::state::limit::MemoryLimit;
 use crate::state::lost_slots::LostSlots;
 use crate::state::shard::{Core, Shard, ShardContext};
-use crate::state::slots::{SLOTS, Sharding, slot};
+use crate::state::sharding::Sharding;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -4,7 +4,7 @@ use super::State;
 use super::record::Record;
 use super::shard::{Core, Shard};
 use super::slot_counts::SlotCount;
-use super::slots::{SLOTS, slot};
+use crate::slots::{SLOTS, slot};
 use std::sync::MutexGuard;
 
 impl State {

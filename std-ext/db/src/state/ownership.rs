@@ -170,7 +170,7 @@ impl OwnedSlots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::slots::SLOTS;
+    use crate::slots::SLOTS;
     use std::iter::once;
 
     #[test]

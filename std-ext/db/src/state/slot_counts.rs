@@ -3,7 +3,7 @@
 
 use super::filtered_counts::FilteredCounts;
 use super::record::Record;
-use super::slots::slot;
+use crate::slots::slot;
 use std::ops::AddAssign;
 
 /// The records of a hash slot, also those that have expired and were not removed yet.

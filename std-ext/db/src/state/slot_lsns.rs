@@ -10,7 +10,7 @@
 use crate::log::Lsn;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::slot_set::SlotSet;
-use crate::state::slots::{SLOTS, slot};
+use crate::slots::{SLOTS, slot};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,10 @@
 //! The keys that change while their slots are sent to another group.
 
-use super::slots::slot;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::slot_set::SlotSet;
+use crate::slots::slot;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 

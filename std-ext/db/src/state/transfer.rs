@@ -11,7 +11,6 @@
 use super::apply::Apply;
 use super::record::Record;
 use super::shard::Core;
-use super::slots::slot;
 use super::subscriptions::Subscription;
 use super::{LockedShards, State};
 use crate::lock::lock;
@@ -19,6 +18,7 @@ use crate::log::Lsn;
 use crate::log::change;
 use crate::request::{Answer, Change, Expiry, RequestError, SetCondition};
 use crate::slot_set::SlotSet;
+use crate::slots::slot;
 use std::ops::Range;
 use std::sync::Arc;
 

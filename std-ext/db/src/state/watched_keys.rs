@@ -6,9 +6,9 @@
 //!
 //! A watcher that ends drops its flag, and takes no lock: its entries are removed later.
 
-use super::slots::slot;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::slot_set::SlotSet;
+use crate::slots::slot;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

@@ -8,7 +8,7 @@ use crate::client::error::{Attempt, ClientError, Result, Unavailable};
 use crate::command::first_key;
 use crate::resp::read::Reply;
 use crate::resp::write::request;
-use crate::state::slots::slot;
+use crate::slots::slot;
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::ops::Range;

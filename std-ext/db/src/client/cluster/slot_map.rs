@@ -2,7 +2,7 @@
 
 use crate::client::address::NodeAddress;
 use crate::resp::read::Reply;
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use std::collections::HashMap;
 
 /// A slot of which no node is known.

@@ -17,7 +17,7 @@ use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
 use crate::cluster::registration::RegisteredNode;
 use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

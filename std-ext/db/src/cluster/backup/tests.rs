@@ -11,7 +11,7 @@ use crate::cluster::tests::{
 use crate::config::ClusterSettings;
 use crate::log::LOG;
 use crate::log::folder::Folder;
-use crate::state::slots::slot;
+use crate::slots::slot;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

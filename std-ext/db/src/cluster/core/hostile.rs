@@ -3,7 +3,7 @@
 use super::batch::{self, Batch, BatchPiece, HEADER};
 use super::join::{Joiner, NotNext};
 use super::{BatchChain, Entry, HeldEntries, LogPosition, Members, NodeId, Tail};
-use crate::log::crc;
+use crate::crc32;
 
 struct Noise(u64);
 
@@ -65,7 +65,7 @@ fn position() -> LogPosition {
 /// Makes the checksum right again.
 fn seal(bytes: &mut [u8]) {
     if bytes.len() >= HEADER {
-        let sum = crc::after(crc::of(&bytes[..HEADER - 4]), &bytes[HEADER..]);
+        let sum = crc32::after(crc32::of(&bytes[..HEADER - 4]), &bytes[HEADER..]);
         bytes[HEADER - 4..HEADER].copy_from_slice(&sum.to_le_bytes());
     }
 }

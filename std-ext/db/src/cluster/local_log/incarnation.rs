@@ -8,9 +8,10 @@
 //! ```
 
 use crate::cluster::hex;
+use crate::crc32;
+use crate::log::OpenError;
 use crate::log::folder::Folder;
 use crate::log::frame::u32_at;
-use crate::log::{OpenError, crc};
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 
@@ -59,7 +60,7 @@ fn write(folder: &Folder, incarnation: [u8; 16]) -> io::Result<()> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(VERSION.to_le_bytes());
     bytes.extend(incarnation);
-    bytes.extend(crc::of(&bytes).to_le_bytes());
+    bytes.extend(crc32::of(&bytes).to_le_bytes());
     folder.replace(NAME, &bytes)
 }
 
@@ -67,7 +68,7 @@ fn parse(bytes: &[u8]) -> Result<Incarnation, &'static str> {
     if bytes.len() != BYTES || &bytes[..8] != MAGIC {
         return Err("not an incarnation: its length or magic number is wrong");
     }
-    if crc::of(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
+    if crc32::of(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
         return Err("the checksum is wrong");
     }
     if u32_at(bytes, 8) != VERSION {

@@ -8,7 +8,7 @@ use super::wire::{CaughtUp, ExportResponse, Frozen, Item as Sent, Items};
 use crate::Db;
 use crate::SlotSet;
 use crate::clustered::Role;
-use crate::log::crc;
+use crate::crc32;
 use crate::state::State;
 use crate::state::transfer::{Export, TransferItem};
 use std::pin::Pin;
@@ -203,15 +203,15 @@ fn from_wire(item: Sent) -> TransferItem {
 /// Returns the checksum after an item. Lengths are part of it: a key's end is no value's beginning.
 fn crc_after(before: u32, item: &TransferItem) -> u32 {
     let bytes = |before: u32, bytes: &[u8]| {
-        crc::after(crc::after(before, &(bytes.len() as u64).to_le_bytes()), bytes)
+        crc32::after(crc32::after(before, &(bytes.len() as u64).to_le_bytes()), bytes)
     };
     match item {
         TransferItem::Set(key, expires_at, value) => {
             let end = expires_at.map_or(0, |end| end.saturating_add(1));
-            bytes(crc::after(bytes(before, key), &end.to_le_bytes()), value)
+            bytes(crc32::after(bytes(before, key), &end.to_le_bytes()), value)
         }
-        TransferItem::Removed(key) => crc::after(bytes(before, key), b"removed"),
-        TransferItem::Cleared => crc::after(before, b"cleared"),
+        TransferItem::Removed(key) => crc32::after(bytes(before, key), b"removed"),
+        TransferItem::Cleared => crc32::after(before, b"cleared"),
     }
 }
 

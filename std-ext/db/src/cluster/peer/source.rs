@@ -8,10 +8,11 @@ use super::limits::CHUNK;
 use super::wire::fetch_response::Part;
 use super::wire::{Chunk, Identity, Manifest, Reached};
 use crate::cluster::local_log::{LocalLog, LocalLogError, LocalRecords};
+use crate::crc32;
 use crate::log::folder::Folder;
-use crate::log::{Lsn, OpenError, crc};
+use crate::log::{Lsn, OpenError};
+use crate::slots::SLOTS;
 use crate::snapshot::{SectionInfo, Snapshot};
-use crate::state::slots::SLOTS;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
@@ -135,7 +136,7 @@ fn chunk(offset: u64, data: Vec<u8>) -> Chunk {
 
 /// Returns the checksum of a chunk.
 pub(super) fn chunk_crc(offset: u64, data: &[u8]) -> u32 {
-    crc::after(crc::of(&offset.to_le_bytes()), data)
+    crc32::after(crc32::of(&offset.to_le_bytes()), data)
 }
 
 /// Opens the newest snapshot and its file. Tries again if a newer one has replaced it meanwhile.

@@ -10,8 +10,8 @@
 
 use super::frame::checksum;
 use crate::cluster::core::{Seq, batch};
+use crate::crc32;
 use crate::lock::lock;
-use crate::log::crc;
 use crate::log::frame::{u32_at, u64_at};
 use std::error::Error;
 use std::fmt;
@@ -239,7 +239,7 @@ fn file_header() -> [u8; FILE_HEADER as usize] {
     let mut bytes = [0; FILE_HEADER as usize];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    let crc = crc::of(&bytes[..12]);
+    let crc = crc32::of(&bytes[..12]);
     bytes[12..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }

@@ -1,6 +1,6 @@
 use super::*;
+use crate::slots::SLOTS;
 use crate::state::random::Random;
-use crate::state::slots::SLOTS;
 
 /// Groups with these bytes, whose slots follow each other.
 fn groups(all: &[&[u64]]) -> Vec<GroupLoad> {

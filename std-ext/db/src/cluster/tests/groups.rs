@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::request::RequestError;
-use crate::state::slots::slot;
+use crate::slots::slot;
 
 /// Returns the settings of a node of a group, in a cluster of two.
 pub(in crate::cluster) fn of_group(etcd: &Etcd, name: &str, group: u32) -> ClusterSettings {

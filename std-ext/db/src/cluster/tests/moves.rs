@@ -8,7 +8,7 @@ use crate::cluster::keys::GroupKeys;
 use crate::cluster::moves::create;
 use crate::cluster::moves::record::MoveRecord;
 use crate::slot_set::SlotSet;
-use crate::state::slots::slot;
+use crate::slots::slot;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An administrator of the cluster.

@@ -12,8 +12,8 @@ use crate::command::redirects::DOWN;
 use crate::command::rows::{Run, command, container};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
-use crate::state::number;
-use crate::state::slots::{SLOTS, slot};
+use crate::number;
+use crate::slots::{SLOTS, slot};
 use nodes::{Coverage, ShownNodes};
 
 /// The reply of a single node to the commands of a cluster.

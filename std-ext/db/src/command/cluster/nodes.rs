@@ -5,7 +5,7 @@ use crate::command::execute::Execution;
 use crate::command::redirects::{host, port};
 use crate::config::EndpointType;
 use crate::resp::write::RespWriter;
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use std::fmt::Write as _;
 
 /// The nodes as one client sees them.

@@ -2,9 +2,9 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
-use crate::state::number;
+use crate::number;
+use crate::slots::SLOTS;
 use crate::state::slot_counts::SlotCount;
-use crate::state::slots::SLOTS;
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 

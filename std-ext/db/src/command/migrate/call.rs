@@ -1,7 +1,7 @@
 //! The arguments of MIGRATE.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
-use crate::state::number;
+use crate::number;
 use std::time::Duration;
 
 /// The timeout if the argument is not positive, as in Redis.

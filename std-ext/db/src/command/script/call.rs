@@ -2,8 +2,8 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER};
 use crate::command::table::Id;
+use crate::number;
 use crate::scripts::ScriptId;
-use crate::state::number;
 
 pub(super) const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 

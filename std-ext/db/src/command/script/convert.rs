@@ -15,10 +15,13 @@ const DEEPEST: usize = 256;
 pub(super) fn reply_value(lua: &Lua, control: &Control, reply: &[u8]) -> mlua::Result<Value> {
     match read::reply(reply) {
         Ok(ReadItem::Reply(reply, _)) => value(lua, control, reply),
-        _ => {
-            error_value(lua, &control.names, b"ERR the command has no reply that a script can read")
-        }
+        _ => unreadable(lua, &control.names),
     }
+}
+
+/// Returns the error for a reply that is malformed, or of a kind that this function does not know.
+fn unreadable(lua: &Lua, names: &Names) -> mlua::Result<Value> {
+    error_value(lua, names, b"ERR the command has no reply that a script can read")
 }
 
 fn value(lua: &Lua, control: &Control, reply: Reply) -> mlua::Result<Value> {
@@ -66,6 +69,7 @@ fn value(lua: &Lua, control: &Control, reply: Reply) -> mlua::Result<Value> {
             }
             field(lua, &names.set, Value::Table(table))?
         }
+        _ => unreadable(lua, names)?,
     })
 }
 

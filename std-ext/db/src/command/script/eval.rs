@@ -15,7 +15,7 @@ use crate::request::RequestError;
 use crate::resp::write::RespWriter;
 use crate::scripts::{ScriptId, Scripts};
 use crate::session::{Breadth, LockedKeys};
-use crate::state::slots::slot;
+use crate::slots::slot;
 
 /// How a script has ended.
 #[derive(Clone, Copy, Debug)]

@@ -15,11 +15,11 @@ use crate::command::script::locked::sends;
 use crate::command::script::outbox::Outbox;
 use crate::command::table::{CommandSpec, Flag, Id};
 use crate::command::transaction::{NO_SHARD_CHANNELS, asks_database, is_about_keys};
+use crate::number;
 use crate::request::RequestError;
 use crate::resp::write::RespWriter;
 use crate::session::{Breadth, LockedKeys};
-use crate::state::number;
-use crate::state::slots::slot;
+use crate::slots::slot;
 use crate::state::watched_keys::KeyWatch;
 
 /// Returns of each command whether it is executed behind the others, without their locks.

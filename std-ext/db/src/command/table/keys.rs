@@ -3,7 +3,7 @@
 //! [Key specifications](https://redis.io/docs/latest/develop/reference/key-specs/) are Redis's. From most of them the
 //! places of the keys follow; the few commands whose specifications do not say enough have functions.
 
-use crate::state::number;
+use crate::number;
 
 /// How a command uses a key: the flags of Redis's key specifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use super::*;
+use crate::slots::SLOTS;
 use crate::state::shard::{Core, Shard, ShardContext};
-use crate::state::slots::SLOTS;
 use std::collections::BTreeMap;
 
 /// A shard that counts its slots, and can undo changes.

@@ -2,9 +2,9 @@
 
 use super::super::filtered_counts::CountFilter;
 use super::super::record::Record;
-use super::super::slots::slot;
 use super::super::{HeldRecords, State};
 use crate::slot_set::SlotSet;
+use crate::slots::slot;
 use std::sync::Arc;
 
 /// The number of keys of some slots, without those that expire by a time. To begin takes a walk through all keys of

@@ -28,7 +28,7 @@ fn groups_get_the_same_bytes_and_one_is_drained() {
     let admin = Admin { etcd: etcd.endpoints().join(","), name: "balance" };
     // Most bytes are in the lower half, and some slots have more than others.
     let keys: Vec<String> = (0..800).map(|n| format!("key {n}")).collect();
-    let group_of = |key: &str| usize::from(crate::state::slots::slot(key.as_bytes()) >= 8192);
+    let group_of = |key: &str| usize::from(crate::slots::slot(key.as_bytes()) >= 8192);
     for (n, key) in keys.iter().enumerate() {
         let group = group_of(key);
         write(&groups[group], key, &"x".repeat(if group == 0 { 100 + n * 3 } else { 20 }));

@@ -4,7 +4,7 @@ use super::*;
 use crate::cluster::adopt::ownership::decide;
 use crate::cluster::tests::groups::{self, knows_all};
 use crate::slot_set::share;
-use crate::state::slots::slot;
+use crate::slots::slot;
 use crate::state::transfer::TransferItem;
 use std::ops::Range;
 

@@ -9,7 +9,7 @@ use super::world::{SKEW, World};
 use crate::lock::lock;
 use crate::log::{LeaseCheck, Log as _, Lsn};
 use crate::request::{Answer, Change, Expiry, Query, Request, RequestError, SetCondition};
-use crate::state::slots::slot;
+use crate::slots::slot;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -9,7 +9,7 @@ use crate::lock::lock;
 use crate::log::Log as _;
 use crate::request::{Answer, Change, Expiry, Query, Request, SetCondition};
 use crate::slot_set::SlotSet;
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn move_ahead(world: World, back: SetBack) {
     set(&world, 0, &lives, 2 * HOUR).await;
     set(&world, 0, &behind, HOUR + MINUTE).await;
     set(&world, 1, &of_target, HOUR / 2).await;
-    let slot = crate::state::slots::slot(part.as_bytes());
+    let slot = crate::slots::slot(part.as_bytes());
     // The source cannot leave at once, and cannot say that it has left.
     world.scene().faults.silence(Step::Ready, 0, 1);
     if let SetBack::BehindOut(_) = back {

@@ -7,7 +7,7 @@ use super::world::{GROUPS, World, keys};
 use super::{Account, check_end, create, executor};
 use crate::cluster::core::simulation::Random;
 use crate::slot_set::SlotSet;
-use crate::state::slots::SLOTS;
+use crate::slots::SLOTS;
 use std::sync::Mutex;
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change::{self, LoggedChanges, LoggedOp};
 use crate::slot_set::{SlotSet, share};
-use crate::state::slots::slot;
+use crate::slots::slot;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -4,13 +4,13 @@ use std::fmt;
 use std::ops::Range;
 
 /// Bytes of a set: a bit for each of the 16384 slots.
-pub(crate) const SLOT_SET_BYTES: usize = 16384 / 8;
+pub const SLOT_SET_BYTES: usize = 16384 / 8;
 
 /// The most groups that the slots are divided among.
-pub(crate) const MOST_GROUPS: u32 = 4096;
+pub const MOST_GROUPS: u32 = 4096;
 
 /// Returns the slots that a group has when a cluster of `groups` groups is made. Groups from `groups` on have none.
-pub(crate) fn share(group: u32, groups: u32) -> Range<u16> {
+pub fn share(group: u32, groups: u32) -> Range<u16> {
     let begin =
         |group: u32| (u64::from(group.min(groups)) * 16384 / u64::from(groups.max(1))) as u16;
     begin(group)..begin(group.saturating_add(1))
@@ -57,7 +57,7 @@ impl SlotSet {
     }
 
     /// Returns the slots as ranges with their last slot.
-    pub(crate) fn ranges(&self) -> Vec<(u16, u16)> {
+    pub fn ranges(&self) -> Vec<(u16, u16)> {
         let mut ranges: Vec<(u16, u16)> = Vec::new();
         let some = self.0.iter().zip(0_u16..).filter(|(byte, _)| **byte != 0);
         let slots = some.flat_map(|(_, at)| at * 8..at * 8 + 8);
@@ -72,7 +72,7 @@ impl SlotSet {
 
     /// Returns the set of the slots in these ranges with their last slot; `None` unless they are slots, ascend, and do
     /// not overlap.
-    pub(crate) fn from_ranges(ranges: &[(u16, u16)]) -> Option<Self> {
+    pub fn from_ranges(ranges: &[(u16, u16)]) -> Option<Self> {
         let mut set = Self::of_range(0..0);
         let mut begin = 0;
         for (first, last) in ranges.iter().copied() {

@@ -1,8 +1,10 @@
 //! A slow and simple second implementation of RESP, with which tests and fuzzing compare the parsers.
 
-use hedgerow_db::resp::inline;
-use hedgerow_db::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, MOST_ARGUMENTS, ParseError};
-use hedgerow_db::resp::read::Reply;
+use hedgerow_db_formats::resp::inline;
+use hedgerow_db_formats::resp::parse::{
+    LONGEST_ARGUMENT, LONGEST_LINE, MOST_ARGUMENTS, ParseError,
+};
+use hedgerow_db_formats::resp::read::Reply;
 
 /// A value, and the bytes that it took.
 type Taken<T> = Option<(T, usize)>;

@@ -2,7 +2,7 @@
 
 /// Parses a 64-bit integer. Accepts only the text that formatting it would give: no spaces, no plus sign, no leading
 /// zeros.
-pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+pub fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
@@ -28,7 +28,7 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
 }
 
 /// Returns the bytes of a unit in lower case, as Redis defines it: `k` is 1,000 and `kb` is 1,024.
-pub(crate) fn unit(name: &str) -> Option<usize> {
+pub fn unit(name: &str) -> Option<usize> {
     Some(match name {
         "" | "b" => 1,
         "k" => 1000,

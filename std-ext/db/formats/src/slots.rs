@@ -1,13 +1,19 @@
-//! Hash slots, and which shard has which.
+//! Hash slots.
 
 use crc::{CRC_16_XMODEM, Crc, Table};
-use std::ops::Range;
 
 /// The number of hash slots. A key has the same slot as in Redis Cluster.
-pub(crate) const SLOTS: u16 = 1 << 14;
+pub const SLOTS: u16 = 1 << 14;
 
 /// CRC-16/XMODEM, sixteen bytes a step.
 static CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
+
+/// Returns the checksum. Only in this package does the compiler see which algorithm the table is of: inlined elsewhere,
+/// it would test for each variant.
+#[inline(never)]
+fn crc16(bytes: &[u8]) -> u16 {
+    CRC.checksum(bytes)
+}
 
 /// Returns whether a key may have a hash tag. Looks at eight bytes at a time: for keys of usual lengths, a call of
 /// `memchr` takes three times as many instructions.
@@ -30,9 +36,9 @@ fn may_have_tag(key: &[u8]) -> bool {
 /// Returns the hash slot of a key. If the key has a hash tag, which is text between the first `{` and the next `}`,
 /// only that counts.
 #[inline]
-pub(crate) fn slot(key: &[u8]) -> u16 {
+pub fn slot(key: &[u8]) -> u16 {
     let part = if may_have_tag(key) { tag(key) } else { None };
-    CRC.checksum(part.unwrap_or(key)) % SLOTS
+    crc16(part.unwrap_or(key)) % SLOTS
 }
 
 /// Returns the hash tag of a key.
@@ -41,36 +47,6 @@ fn tag(key: &[u8]) -> Option<&[u8]> {
     let length = memchr::memchr(b'}', inner)?;
     // `{}` is no tag (`keyHashSlot`): all keys that contain it first would be in slot 0.
     (length != 0).then(|| &inner[..length])
-}
-
-/// Assigns slots to shards. The number of shards is a power of two.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sharding {
-    shift: u32,
-}
-
-impl Sharding {
-    pub(crate) fn new(shards: usize) -> Self {
-        debug_assert!(shards.is_power_of_two() && shards <= usize::from(SLOTS));
-        Self { shift: SLOTS.ilog2() - shards.ilog2() }
-    }
-
-    /// Returns the number of shards.
-    pub(crate) fn count(self) -> usize {
-        usize::from(SLOTS) >> self.shift
-    }
-
-    #[inline]
-    pub(crate) fn shard(self, slot: u16) -> usize {
-        // Neighbouring slots share a shard, so that a range of slots that moves or is cleared locks few shards.
-        usize::from(slot >> self.shift)
-    }
-
-    /// Returns the slots of a shard, which may be one of any keyspace.
-    pub(crate) fn slots(self, shard: usize) -> Range<u16> {
-        let shard = shard & (self.count() - 1);
-        (shard << self.shift) as u16..((shard + 1) << self.shift) as u16
-    }
 }
 
 #[cfg(test)]
@@ -96,19 +72,6 @@ mod tests {
                 key[at..at + 3].copy_from_slice(b"{x}");
                 assert_eq!(slot(&key), slot(b"x"), "{length} bytes with a tag at {at}");
             }
-        }
-    }
-
-    #[test]
-    fn every_slot_has_its_shard() {
-        for shards in [1, 2, 32, 16_384] {
-            let sharding = Sharding::new(shards);
-            for shard in 0..shards {
-                for slot in sharding.slots(shard) {
-                    assert_eq!(sharding.shard(slot), shard);
-                }
-            }
-            assert_eq!(sharding.slots(shards - 1).end, SLOTS);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::io::BufRead;
 /// Reads a file in Redis's format.
 ///
 /// ```
+/// # use hedgerow_db_formats as hedgerow_db;
 /// use hedgerow_db::rdb::{RdbRecord, Reader, Writer};
 ///
 /// let mut file = Vec::new();

@@ -1,7 +1,6 @@
 //! Bytes of a file, with the checksum of those that were read.
 
-use crate::rdb::{RdbError, crc64, encoding, lzf};
-use crate::request::LONGEST_VALUE;
+use crate::rdb::{LONGEST_STRING, RdbError, crc64, encoding, lzf};
 use std::io::{BufRead, ErrorKind};
 
 /// The bytes of a file in Redis's format.
@@ -81,7 +80,7 @@ impl<R: BufRead> Source<R> {
 
     /// Reads bytes. Memory is taken as they arrive.
     fn bytes(&mut self, length: u64) -> Result<Vec<u8>, RdbError> {
-        if length > LONGEST_VALUE as u64 {
+        if length > LONGEST_STRING as u64 {
             return Err(self.damaged("a string is longer than 512 MiB"));
         }
         let mut bytes = Vec::new();
@@ -132,7 +131,7 @@ impl<R: BufRead> Source<R> {
 
     fn compressed(&mut self) -> Result<Vec<u8>, RdbError> {
         let (compressed, length) = (self.length()?, self.length()?);
-        if length > LONGEST_VALUE as u64 {
+        if length > LONGEST_STRING as u64 {
             return Err(self.damaged("a string is longer than 512 MiB"));
         }
         let bytes = self.bytes(compressed)?;

@@ -87,7 +87,8 @@ impl Error for Malformed {}
 /// Finds the end of a reply in a buffer that grows. It reads each element once, also if the reply comes in many pieces.
 /// A reply that contains a malformed string or is nested too deeply may be refused only by [`reply`].
 #[derive(Debug, Default)]
-pub(crate) struct Extent {
+#[doc(hidden)]
+pub struct Extent {
     /// The end of the elements that were read.
     at: usize,
     /// The numbers of elements that must follow, by depth.
@@ -96,7 +97,8 @@ pub(crate) struct Extent {
 
 /// The outcome of a search for the end of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scanned {
+#[doc(hidden)]
+pub enum Scanned {
     /// The reply has this many bytes.
     Complete(usize),
     /// The buffer must have at least this many bytes before another attempt can succeed.
@@ -108,7 +110,7 @@ impl Extent {
     ///
     /// # Errors
     /// If the reply is invalid.
-    pub(crate) fn scan(&mut self, input: &[u8]) -> Result<Scanned, Malformed> {
+    pub fn scan(&mut self, input: &[u8]) -> Result<Scanned, Malformed> {
         loop {
             let owed = self.left.iter().fold(0, |sum: usize, left| sum.saturating_add(*left));
             let mut reader = ReplyReader { input, at: self.at, owed };

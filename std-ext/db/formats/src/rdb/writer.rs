@@ -1,8 +1,8 @@
 //! The writer of files, and of strings in them.
 
+use crate::number;
 use crate::rdb::lzf::LzfCompressor;
 use crate::rdb::{MAGIC, STRING, WRITTEN_VERSION, crc64, encoding, opcode};
-use crate::state::number;
 use std::borrow::Cow;
 use std::io::{self, Write};
 

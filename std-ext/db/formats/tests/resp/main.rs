@@ -7,10 +7,10 @@ mod alike;
 mod slow;
 
 use alike::{read_alike, taken};
-use hedgerow_db::resp::Protocol;
-use hedgerow_db::resp::parse::{Limits, ParseError, ParsedItem, Requests};
-use hedgerow_db::resp::read::{self, Reply};
-use hedgerow_db::resp::write::{self, RespWriter};
+use hedgerow_db_formats::resp::Protocol;
+use hedgerow_db_formats::resp::parse::{Limits, ParseError, ParsedItem, Requests};
+use hedgerow_db_formats::resp::read::{self, Reply};
+use hedgerow_db_formats::resp::write::{self, RespWriter};
 
 /// Pseudo-random numbers, the same each time.
 struct Dice(u64);

@@ -23,10 +23,12 @@ mod error;
 pub mod lzf;
 pub mod payload;
 mod reader;
+#[cfg(any(test, feature = "test-support"))]
+pub mod redis_files;
 mod skip;
 mod source;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod writer;
 
 pub use error::RdbError;
@@ -38,6 +40,8 @@ pub use writer::Writer;
 pub const NEWEST_VERSION: u16 = 12;
 /// The version that the writer writes. Redis 5 and later load it.
 pub const WRITTEN_VERSION: u16 = 9;
+/// The longest string that the reader takes, in bytes. Redis has the same limit.
+pub const LONGEST_STRING: usize = 512 << 20;
 
 /// The type of a value that is a string.
 const STRING: u8 = 0;

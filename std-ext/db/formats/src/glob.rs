@@ -12,20 +12,20 @@
 const BRIEF_STEPS: usize = 1 << 14;
 const BRIEF_STEPS_OF_BYTE: usize = 4;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "test-support"))]
 thread_local! {
     /// How many patterns this thread has compiled.
-    pub(crate) static COMPILED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    pub static COMPILED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Returns whether `pattern` matches all of `text`. If `fold`, the case of ASCII letters is ignored.
-pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     find(&PatternSource { pattern, fold }, text, usize::MAX)
 }
 
 /// A pattern that many texts are compared with. The bytes of each class were looked up once, so a class as
 /// long as the largest request takes about as long as a letter.
-pub(crate) struct Glob {
+pub struct Glob {
     /// One element behind the other, in at most twice as many bytes as the pattern: `*` and `?`; `\` and a byte; `[`,
     /// the number of a class's ranges, and the two ends of each, in order; any other byte.
     elements: Box<[u8]>,
@@ -41,17 +41,17 @@ impl Glob {
 
     /// Compiles a pattern for texts of at most `longest` bytes. One that matches only longer texts is read no further
     /// than is necessary to know that.
-    pub(crate) fn new(pattern: &[u8], longest: usize) -> Self {
+    pub fn new(pattern: &[u8], longest: usize) -> Self {
         Self::compile(pattern, longest, false)
     }
 
     /// As `new`, but the case of ASCII letters is ignored.
-    pub(crate) fn folded(pattern: &[u8], longest: usize) -> Self {
+    pub fn folded(pattern: &[u8], longest: usize) -> Self {
         Self::compile(pattern, longest, true)
     }
 
     fn compile(pattern: &[u8], longest: usize, fold: bool) -> Self {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "test-support"))]
         COMPILED.set(COMPILED.get() + 1);
         let nothing = || Self { elements: Box::default(), shortest: Self::NONE, fold };
         let small = |byte: u8| small(byte, fold);
@@ -94,13 +94,13 @@ impl Glob {
     }
 
     /// Returns whether the pattern matches all of `text`.
-    pub(crate) fn matches(&self, text: &[u8]) -> bool {
+    pub fn matches(&self, text: &[u8]) -> bool {
         self.is_found(text, usize::MAX)
     }
 
     /// Returns whether the pattern matches all of `text`, and finding out does not take long: at most
-    /// [`BRIEF_STEPS`] steps, and some for each byte of the text.
-    pub(crate) fn matches_briefly(&self, text: &[u8]) -> bool {
+    /// `BRIEF_STEPS` steps, and some for each byte of the text.
+    pub fn matches_briefly(&self, text: &[u8]) -> bool {
         let steps = text.len().saturating_mul(BRIEF_STEPS_OF_BYTE).saturating_add(BRIEF_STEPS);
         self.is_found(text, steps)
     }

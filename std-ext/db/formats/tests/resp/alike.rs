@@ -1,8 +1,8 @@
 //! Compares the parsers with the slow ones, for tests and for fuzzing.
 
 use crate::slow;
-use hedgerow_db::resp::parse::{Limits, ParseError, ParsedItem, Requests};
-use hedgerow_db::resp::{inline, read};
+use hedgerow_db_formats::resp::parse::{Limits, ParseError, ParsedItem, Requests};
+use hedgerow_db_formats::resp::{inline, read};
 
 /// The requests, the bytes that they take, and the error in the next one.
 pub(crate) type Taken = (Vec<Vec<Vec<u8>>>, usize, Option<ParseError>);

@@ -32,12 +32,14 @@ pub struct Limits {
 
 impl Limits {
     /// Returns the maximum number of arguments.
-    pub(crate) const fn arguments(self) -> usize {
+    #[doc(hidden)]
+    pub const fn arguments(self) -> usize {
         self.arguments.cast_unsigned() as usize
     }
 
     /// Returns the maximum length of an argument.
-    pub(crate) const fn argument(self) -> usize {
+    #[doc(hidden)]
+    pub const fn argument(self) -> usize {
         self.argument.cast_unsigned() as usize
     }
 

@@ -1,17 +1,11 @@
 //! Tests with files that Redis wrote, files of every other version and type, and damage to all of them.
 
-pub(crate) mod files;
 mod shapes;
 mod strings;
 
+use super::redis_files::{self, bytes};
 use super::{Entry, Kind, RdbError, RdbRecord, Reader, Writer};
 use std::collections::BTreeMap;
-
-/// Converts hexadecimal digits to bytes.
-pub(crate) fn bytes(hex: &str) -> Vec<u8> {
-    let digit = |digit: u8| (digit as char).to_digit(16).unwrap() as u8;
-    hex.as_bytes().chunks(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect()
-}
 
 /// Returns all records of a file, and the bytes behind it.
 fn read(file: &[u8]) -> Result<(Vec<RdbRecord>, usize), RdbError> {
@@ -52,7 +46,7 @@ fn content(file: &[u8]) -> Content {
 /// Returns what the three files contain.
 fn recorded() -> Content {
     let a = |count| "a".repeat(count);
-    let long = content(&bytes(files::PLAIN))[&(0, b"long".to_vec())].0.clone().unwrap();
+    let long = content(&bytes(redis_files::PLAIN))[&(0, b"long".to_vec())].0.clone().unwrap();
     assert_eq!(String::from_utf8(long.clone()).unwrap(), a(long.len()));
     assert!(long.len() > 100);
     let strings = [
@@ -94,7 +88,7 @@ fn recorded() -> Content {
 
 #[test]
 fn files_of_redis_are_read() {
-    for file in [files::PLAIN, files::LRU, files::LFU] {
+    for file in [redis_files::PLAIN, redis_files::LRU, redis_files::LFU] {
         let file = bytes(file);
         assert_eq!(content(&file), recorded());
         let (records, read) = read(&file).unwrap();
@@ -106,14 +100,14 @@ fn files_of_redis_are_read() {
                 && records.contains(&RdbRecord::Counts(1, 0))
         );
     }
-    assert!(entries(&bytes(files::PLAIN)).iter().all(|entry| entry.idle.is_none()));
-    assert!(entries(&bytes(files::LRU)).iter().all(|entry| entry.idle.is_some()));
-    assert!(entries(&bytes(files::LFU)).iter().all(|entry| entry.frequency.is_some()));
+    assert!(entries(&bytes(redis_files::PLAIN)).iter().all(|entry| entry.idle.is_none()));
+    assert!(entries(&bytes(redis_files::LRU)).iter().all(|entry| entry.idle.is_some()));
+    assert!(entries(&bytes(redis_files::LFU)).iter().all(|entry| entry.frequency.is_some()));
 }
 
 #[test]
 fn a_file_may_be_followed_by_others() {
-    let mut file = bytes(files::PLAIN);
+    let mut file = bytes(redis_files::PLAIN);
     let length = file.len();
     file.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
     assert_eq!(read(&file).unwrap().1, length);
@@ -131,7 +125,7 @@ impl std::io::Read for Slow<'_> {
 
 #[test]
 fn it_does_not_matter_how_the_bytes_arrive() {
-    let file = bytes(files::PLAIN);
+    let file = bytes(redis_files::PLAIN);
     let mut reader = Reader::new(std::io::BufReader::with_capacity(1, Slow(&file))).unwrap();
     let mut records = Vec::new();
     while let Some(record) = reader.next().unwrap() {
@@ -142,7 +136,7 @@ fn it_does_not_matter_how_the_bytes_arrive() {
 
 #[test]
 fn every_truncation_is_an_error() {
-    for file in [files::PLAIN, files::LRU, files::LFU] {
+    for file in [redis_files::PLAIN, redis_files::LRU, redis_files::LFU] {
         let file = bytes(file);
         for end in 0..file.len() {
             let why = read(&file[..end]).unwrap_err();
@@ -156,7 +150,7 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn every_changed_byte_is_an_error() {
-    let file = bytes(files::LRU);
+    let file = bytes(redis_files::LRU);
     for at in 0..file.len() {
         for flip in [1, 2, 4, 8, 16, 32, 64, 128, 255] {
             let mut damaged = file.clone();
@@ -168,7 +162,7 @@ fn every_changed_byte_is_an_error() {
 
 #[test]
 fn a_file_without_a_checksum_is_read() {
-    let mut file = bytes(files::PLAIN);
+    let mut file = bytes(redis_files::PLAIN);
     let end = file.len() - 8;
     file[end..].fill(0);
     assert_eq!(content(&file), recorded());
