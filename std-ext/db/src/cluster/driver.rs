@@ -10,8 +10,8 @@ use super::bootstrap;
 use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
-use super::core::{self, Action, Batch, Event, Group, Now, Put, TxnOutcome};
-use super::durable::{self, Durable, DurableKey};
+use super::core::{self, Action, Batch, DurableKey, Event, Group, Now, Put, TxnOutcome};
+use super::durable::{self, Durable};
 use super::group_commit::GroupCommit;
 use super::identity::ClusterFormat;
 use super::local_log::Incarnation;
@@ -26,6 +26,7 @@ use super::resync::Resync;
 use super::status::{NodeExit, NodeMonitor, NodeStatus};
 use super::topology::Topology;
 use super::view::{NodeAddresses, View, Views};
+use super::wording;
 use crate::Db;
 use crate::lock::lock;
 use crate::log::{Log as _, Lsn};
@@ -513,7 +514,7 @@ impl Driver {
             Action::Apply(committed) => self.parts.replica.order(ApplierOrder::Apply(committed)),
             Action::Commit(committed) => self.parts.replica.order(ApplierOrder::Keep(committed)),
             Action::Role { role, epoch, lsn, time, reason } => {
-                self.change_role(role, (epoch, lsn, time), &reason);
+                self.change_role(role, (epoch, lsn, time), &wording::role(&reason));
             }
             Action::Hold => self.begin_hold(),
             Action::Unhold => self.end_hold(),
@@ -538,9 +539,9 @@ impl Driver {
                 self.alarm.make_room(&self.parts.calls, self.parts.quota.setting());
             }
             Action::Released => self.released(),
-            Action::Restart(why) => self.exit(NodeExit::Restart(why)),
-            Action::Stop(why) => self.exit(NodeExit::Stop(why)),
-            Action::Note(text) => tracing::info!("{text}"),
+            Action::Restart(why) => self.exit(NodeExit::Restart(why.to_string())),
+            Action::Stop(why) => self.exit(NodeExit::Stop(wording::stop(&why))),
+            Action::Note(notice) => tracing::info!("{}", wording::notice(&notice)),
         }
     }
 

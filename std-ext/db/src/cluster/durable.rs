@@ -23,12 +23,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 const BYTES: usize = 8 << 20;
 /// The longest value that is read.
 const MOST_BYTES: usize = 1024;
-/// How often the key is put if the value stays the same, in milliseconds.
-const AGAIN: u64 = 3000;
-/// The same once etcd has confirmed it [`SURE`] times.
-const REST: u64 = 30_000;
-/// A put that was given up may be done behind the first one that is confirmed, and hardly behind the second.
-const SURE: u32 = 2;
 /// How long forcing the disk may take until the disk counts as one that hangs, in milliseconds. A disk that works
 /// takes less as a rule: it is forced after some MiB. More may wait in the system's cache if other programs write much,
 /// and then a slow disk counts as one that hangs until it has answered.
@@ -59,47 +53,6 @@ impl Durable {
     pub(super) fn print(&self) -> String {
         let Self { folder, lsn, seq } = self;
         format!(r#"{{"folder":"{folder}","lsn":{lsn},"seq":{seq}}}"#)
-    }
-}
-
-/// The value that the node's key shall have, and when it is put next.
-///
-/// A put may fail, or be done behind a later one, and no later value may ever come: the primary refuses changes while
-/// etcd has little quota left, which ends once the keys say that the members have the changes on disk. A node that
-/// begins with an older folder must take back what it said before, too. So the last value is put again and again; not
-/// often once etcd has confirmed it, because each put is written to the disks of all its members.
-pub(super) struct DurableKey<T> {
-    value: Option<T>,
-    /// How often etcd has confirmed the value.
-    confirmed: u32,
-    /// When it is put next, boot time.
-    due: u64,
-}
-
-impl<T> Default for DurableKey<T> {
-    fn default() -> Self {
-        Self { value: None, confirmed: 0, due: 0 }
-    }
-}
-
-impl<T: Clone + PartialEq> DurableKey<T> {
-    /// Sets the value, and makes it due at once.
-    pub(super) fn set(&mut self, value: T) {
-        *self = Self { value: Some(value), ..Self::default() };
-    }
-
-    /// Notes that etcd has confirmed a put of this value.
-    pub(super) fn confirm(&mut self, value: &T) {
-        if self.value.as_ref() == Some(value) {
-            self.confirmed = self.confirmed.saturating_add(1);
-        }
-    }
-
-    /// Returns the value if it is time to put it.
-    pub(super) fn due(&mut self, now: u64) -> Option<T> {
-        let value = self.value.clone().filter(|_| now >= self.due)?;
-        self.due = now + if self.confirmed < SURE { AGAIN } else { REST };
-        Some(value)
     }
 }
 

@@ -30,64 +30,26 @@
 //!
 //! The clone of a *running* machine has the same place. That is a limit, and the pages say so.
 
+use super::core::processes::{ProcessPlace, Processes};
 use crate::log::folder::Folder;
-use serde::{Deserialize, Serialize};
 use std::io;
 
 const FILE: &str = "processes";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The longest file that is read.
 const MOST_BYTES: u64 = 4096;
-/// The processes that the file names. A process that ends before it has taken over leaves the line of one before it.
-const MOST: usize = 16;
 
-/// Where a process runs. At any time, at most one process is in a place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FolderPlace {
-    /// The kernel, since it was started.
-    pub(super) boot: String,
-    /// The directory that the process has locked.
-    pub(super) device: u64,
-    pub(super) inode: u64,
-}
-
-impl FolderPlace {
-    fn of(folder: &Folder) -> Option<Self> {
-        let boot = std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned();
-        let (device, inode) = folder.locked_directory()?;
-        (!boot.is_empty()).then_some(Self { boot, device, inode })
-    }
-}
-
-/// The contents of the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Processes {
-    #[serde(flatten)]
-    place: FolderPlace,
-    /// Their numbers, the latest last.
-    numbers: Vec<u64>,
-}
-
-impl Processes {
-    /// Returns the numbers of the processes that have ended, if `text` says some of this place.
-    pub(super) fn ended(text: &str, place: &FolderPlace) -> Vec<u64> {
-        let read: Option<Self> = serde_json::from_str(text).ok();
-        read.filter(|read| read.place == *place).map_or(Vec::new(), |read| read.numbers)
-    }
-
-    /// Returns the text for the next process: the latest of those that have ended, and this one.
-    pub(super) fn print(ended: &[u64], number: u64, place: &FolderPlace) -> String {
-        let latest = &ended[ended.len().saturating_sub(MOST - 1)..];
-        let numbers = latest.iter().copied().chain([number]).collect();
-        let all = Self { place: place.clone(), numbers };
-        serde_json::to_string(&all).unwrap_or_default()
-    }
+/// Returns where this process runs.
+fn place_of(folder: &Folder) -> Option<ProcessPlace> {
+    let boot = std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned();
+    let (device, inode) = folder.locked_directory()?;
+    (!boot.is_empty()).then_some(ProcessPlace { boot, device, inode })
 }
 
 /// Returns the numbers of the processes that had the folder before this one and have certainly ended, and writes the
 /// file for the next process.
 pub(super) fn succeed(folder: &Folder, number: u64) -> Vec<u64> {
-    let Some(place) = FolderPlace::of(folder) else { return Vec::new() };
+    let Some(place) = place_of(folder) else { return Vec::new() };
     // Without a file that can be read, nobody has ended for certain, and the node waits for the lease.
     let text = read(folder).unwrap_or_default();
     let ended = Processes::ended(&text, &place);
@@ -113,6 +75,7 @@ fn read(folder: &Folder) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::core::processes::MOST;
     use std::path::Path;
 
     const NOBODY: [u64; 0] = [];
@@ -150,23 +113,5 @@ mod tests {
         assert_eq!(start(&original, 3), NOBODY, "a copy believes that the original has ended");
         drop(running);
         assert_eq!(start(&both.path().join("moved"), 4), [1], "a folder was only renamed");
-    }
-
-    #[test]
-    fn only_the_same_place_counts() {
-        let place = FolderPlace { boot: "a boot".to_owned(), device: 1, inode: 2 };
-        let text = Processes::print(&[], 7, &place);
-        assert_eq!(Processes::ended(&text, &place), [7]);
-        let others = [
-            FolderPlace { boot: "another".to_owned(), ..place.clone() },
-            FolderPlace { device: 9, ..place.clone() },
-            FolderPlace { inode: 9, ..place.clone() },
-        ];
-        for other in others {
-            assert_eq!(Processes::ended(&text, &other), NOBODY, "{other:?}");
-        }
-        for damaged in ["", "{}", &text[..text.len() - 1], &text.replace('7', "-7")] {
-            assert_eq!(Processes::ended(damaged, &place), NOBODY, "{damaged}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use super::applier::{Applier, OnFollow};
 use super::autoscale::load::LoadMeter;
 use super::bootstrap;
 use super::calls::Calls;
+use super::changes::CHANGES;
 use super::clock;
 use super::coordinator::{Coordinator, Waiting};
 use super::core::{self, Group, NodeId, Now};
@@ -465,6 +466,7 @@ impl Starting<'_> {
     ) -> Result<Group, StartError> {
         let settings = core::GroupSettings {
             node: self.id,
+            format: CHANGES,
             nonce,
             former,
             lease: milliseconds(self.settings.lease),

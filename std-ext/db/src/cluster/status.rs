@@ -12,6 +12,7 @@ use super::etcd::EtcdClient;
 #[cfg(feature = "metrics")]
 use super::histogram::SizeHistogram;
 use super::quota::EtcdQuota;
+use super::wording;
 #[cfg(feature = "metrics")]
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -104,7 +105,7 @@ impl NodeStatus {
                 _ => 0,
             },
             contents,
-            disqualified: status.disqualified.clone(),
+            disqualified: status.disqualified.as_ref().map(wording::disqualification),
             ..Self::default()
         }
     }

@@ -13,6 +13,7 @@ use crate::cluster::member_removal::is_whole;
 use crate::cluster::moves::record::MoveRecord;
 use crate::cluster::registration::{RegisteredNode, Registration};
 use crate::cluster::slot_map::SlotMap;
+use crate::cluster::wording;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The least digits by which a command line may name a node.
@@ -220,7 +221,7 @@ impl StoredGroup {
     pub(in crate::cluster) fn lost(&self) -> Option<String> {
         let durable = self.durable.iter().map(|(node, durable)| (*node, durable.seq)).collect();
         let objections = Objections { halt: self.halt.clone(), durable };
-        let lost = objections.against(self.tail.as_ref(), &self.members)?;
+        let lost = wording::objection(&objections.against(self.tail.as_ref(), &self.members)?);
         Some(format!(
             "{lost}: it was restored from a backup, or emptied, and no node takes over. Keep the directories of all \
              nodes, including absent ones; stop all nodes, and run `hedgerow-db cluster adopt` with all of these \

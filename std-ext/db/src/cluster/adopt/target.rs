@@ -2,6 +2,7 @@
 
 use super::candidates::FolderCandidate;
 use super::survey::{Logged, read_log};
+use crate::cluster::changes::CHANGES;
 use crate::cluster::core::batch::Batch;
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::{Halt, HeldEntries, NodeId, Seq, Tail};
@@ -111,7 +112,7 @@ impl AdoptTarget {
         // Entries without a batch have no chain to compare.
         let Some(mark) = survey.mark else { return Ok(Standing::Unknown(tail.lsn)) };
         // A node that starts with this folder does the same.
-        let mut joiner = Joiner::new(mark.before(0), survey.held);
+        let mut joiner = Joiner::new(CHANGES, mark.before(0), survey.held);
         for _ in 0..MOST_ANSWERS {
             let batches = read_batches(client, keys, joiner.next()).await?;
             if batches.is_empty() {
@@ -155,7 +156,7 @@ async fn overlap(
     })?;
     let Some(mark) = begin else { return Ok(Standing::Unknown(tail.lsn)) };
     let before = HeldEntries::up_to(mark.first - 1);
-    let (mut joiner, mut found) = (Joiner::new(mark.before(0), before), before);
+    let (mut joiner, mut found) = (Joiner::new(CHANGES, mark.before(0), before), before);
     while joiner.position().seq < tail.seq {
         let batches = read_batches(client, keys, joiner.next()).await?;
         if batches.is_empty() {

@@ -5,8 +5,9 @@
 //! not come out the same are left out: an entry in parts of an unusual size, or a part without an end.
 
 use super::survey::Logged;
+use crate::cluster::changes::CHANGES;
 use crate::cluster::core::batch::{Batch, BatchPiece, MOST_RAW, encode_entry};
-use crate::cluster::core::entry::time_behind;
+use crate::cluster::core::format::time_behind;
 use crate::cluster::core::{BatchChain, Entry, LogPosition, Mark, Seq};
 use std::collections::VecDeque;
 
@@ -67,7 +68,7 @@ impl WindowBuilder {
     /// Takes the next entry.
     pub(in crate::cluster) fn take(&mut self, logged: &Logged) {
         let Logged { mark, entry } = logged;
-        self.time = time_behind(self.time, [entry]);
+        self.time = time_behind(CHANGES, self.time, [entry]);
         if let Some(mark) = mark {
             self.close(Some(mark));
             self.open =
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!((window.end.seq, window.end.chain), (13, chain));
         for begin in logged.iter().filter_map(|logged| logged.mark) {
             let before = begin.before(0);
-            let mut joiner = Joiner::new(before, HeldEntries::up_to(before.lsn));
+            let mut joiner = Joiner::new(CHANGES, before, HeldEntries::up_to(before.lsn));
             let mut read = Vec::new();
             for (_, value) in window.batches.iter().filter(|(seq, _)| *seq >= begin.seq) {
                 let batch = Batch::decode(value).expect("a batch");
@@ -223,7 +224,7 @@ mod tests {
         let before = window.end;
         // No entry is earlier than the last watermark.
         window.add(before.time - 1, vec![1, 2, 3]);
-        let mut joiner = Joiner::new(before, HeldEntries::up_to(before.lsn));
+        let mut joiner = Joiner::new(CHANGES, before, HeldEntries::up_to(before.lsn));
         let batch = Batch::decode(&window.batches.last().expect("one").1).expect("a batch");
         let read = joiner.take(&batch).expect("it is next").map(|new| new.entries);
         let wanted = Entry { lsn: before.lsn + 1, time: before.time, changes: vec![1, 2, 3] };

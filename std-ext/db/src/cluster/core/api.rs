@@ -1,10 +1,12 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
 use super::entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, NodeId, Seq};
+use super::format::EntryFormat;
 use super::halt::{Halt, HaltOutcome, Objections};
+use super::reason::{Disqualification, Notice, RestartReason, RoleReason, StopReason};
 use super::tail::Tail;
 use super::txn::{Txn, TxnFailure, TxnOutcome, ValueCompare};
-use crate::log::Lsn;
+use crate::cluster::core::entry::Lsn;
 use std::sync::Arc;
 
 /// The settings of a node in its group.
@@ -12,6 +14,8 @@ use std::sync::Arc;
 pub struct GroupSettings {
     /// The node.
     pub node: NodeId,
+    /// What the protocol reads in entries.
+    pub format: &'static dyn EntryFormat,
     /// A random number of this process. 0 is not one; it becomes 1.
     pub nonce: u64,
     /// The random numbers of processes of this node that have certainly ended [C-15].
@@ -235,8 +239,8 @@ pub enum Action {
         lsn: Lsn,
         /// For `Primary`: the time of that entry. The node's clock must not be behind it [C-1].
         time: u64,
-        /// Why, for the log.
-        reason: String,
+        /// Why.
+        reason: RoleReason,
     },
     /// Refuse changes from now on, but keep the role: replies that wait still leave. Answer with [`Event::Closed`]
     /// within three leases, or five seconds if these are longer.
@@ -258,8 +262,8 @@ pub enum Action {
     /// This node was the primary, and changed its state by entries that will never be committed. The process must
     /// start anew; the group does nothing any more.
     Fenced,
-    /// The process must start anew, and the sentence says why. No further action follows.
-    Restart(String),
+    /// The process must start anew. No further action follows.
+    Restart(RestartReason),
     /// The batches that this node needs are gone from etcd: fetch a snapshot and the local log from a peer. From now on
     /// [`Action::Spool`] gives new batches. Answer with [`Event::Resynced`]. The driver answers
     /// [`Read::Batches`] from its spool before it asks etcd.
@@ -277,10 +281,10 @@ pub enum Action {
     ReclaimQuota,
     /// Answers [`Event::Exit`]: the group is released, or this node did not have it.
     Released,
-    /// The group cannot go on. The sentence says what is wrong and what to do. No further action follows.
-    Stop(String),
+    /// The group cannot go on. No further action follows.
+    Stop(StopReason),
     /// A line for the log.
-    Note(String),
+    Note(Notice),
 }
 
 /// The part that a node has in its group.
@@ -328,5 +332,5 @@ pub struct GroupStatus {
     /// Bytes of batches in etcd, as far as this node knows.
     pub retained: u64,
     /// Why this node never becomes the primary, if there is a reason.
-    pub disqualified: Option<String>,
+    pub disqualified: Option<Disqualification>,
 }

@@ -17,9 +17,8 @@
 //! behind a batch is always `first entry - 1 + entries`.
 
 use super::chain::BatchChain;
-use super::entry::{Entry, Epoch, MOST_NUMBER};
-use crate::crc32;
-use crate::log::Lsn;
+use super::crc;
+use super::entry::{Entry, Epoch, Lsn, MOST_NUMBER};
 
 /// The most uncompressed bytes of a batch.
 pub const MOST_RAW: usize = 512 << 10;
@@ -90,7 +89,7 @@ impl Batch {
         bytes.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.before.0);
         // Of the bytes as they are stored, so that damage is found before anything is decompressed.
-        let checksum = crc32::after(crc32::of(&bytes), body);
+        let checksum = crc::after(crc::of(&bytes), body);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes.extend_from_slice(body);
         bytes
@@ -119,7 +118,7 @@ impl Batch {
             (u32::from_le_bytes(header.take()), u32::from_le_bytes(header.take()) as usize);
         let before = BatchChain(header.take());
         let checksum = u32::from_le_bytes(header.take());
-        if crc32::after(crc32::of(&bytes[..CHECKSUM]), body) != checksum {
+        if crc::after(crc::of(&bytes[..CHECKSUM]), body) != checksum {
             return wrong("its checksum is wrong");
         }
         if [epoch, first].iter().any(|number| !(1..MOST_NUMBER).contains(number)) {

@@ -3,8 +3,8 @@
 //! Two histories with the same hash are the same history. Each batch has the hash before it, so a node with another
 //! history stops at the first batch that is not its own: after etcd was restored from a backup, or in a wrong folder.
 
-use crate::cluster::hex;
-use crate::log::{Epoch, Lsn};
+use super::entry::{Epoch, Lsn};
+use super::hex;
 use sha2::{Digest, Sha256};
 use std::fmt;
 

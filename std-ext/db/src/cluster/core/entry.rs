@@ -1,16 +1,19 @@
 //! Plain data of the protocol: names of nodes, entries, and positions in the log.
 
 use super::chain::BatchChain;
-use crate::cluster::hex;
-use crate::log::Lsn;
-use crate::log::change::{LoggedChanges, LoggedOp};
+use super::hex;
 use std::fmt;
 use std::str::FromStr;
 
 /// The number of a batch in etcd. The first is 1.
 pub type Seq = u64;
 
-pub use crate::log::Epoch;
+/// The number of an entry in the log: its log sequence number. The first is 1.
+pub type Lsn = u64;
+
+/// The number of a primary's time in office, which rises with each takeover: Raft's term. It fences: no transaction of
+/// an earlier epoch is done.
+pub type Epoch = u64;
 
 /// Numbers of this size or larger are refused, so that no sum of them overflows.
 pub const MOST_NUMBER: u64 = 1 << 62;
@@ -74,27 +77,8 @@ pub struct Entry {
     pub lsn: Lsn,
     /// The time at which its changes are made, in milliseconds since 1970.
     pub time: u64,
-    /// The changes, as `log/change.rs` encodes them.
+    /// The changes, which only the state machine reads: see [`EntryFormat`](super::EntryFormat).
     pub changes: Vec<u8>,
-}
-
-impl Entry {
-    /// Whether it says that the primary's clock was set back to the entry's time. Keys that had expired before are gone
-    /// with it, so no earlier time counts any more.
-    pub fn sets_clock_back(&self) -> bool {
-        matches!(LoggedChanges::new(&self.changes).next(), Some(Ok(LoggedOp::Clock(_))))
-    }
-}
-
-/// Returns the latest time behind these entries, with `before` as that of the log before them.
-///
-/// An epoch must begin no earlier: the log has removed keys that had expired by this time. Nor should it begin later,
-/// because then keys expire too early [C-7].
-pub fn time_behind<'a>(before: u64, entries: impl IntoIterator<Item = &'a Entry>) -> u64 {
-    let latest = |time: u64, entry: &Entry| {
-        if entry.sets_clock_back() { entry.time } else { time.max(entry.time) }
-    };
-    entries.into_iter().fold(before, latest)
 }
 
 /// How far a copy of the log reaches: the last batch, and the state behind it.

@@ -12,7 +12,7 @@
 use super::entry::{Epoch, MOST_NUMBER, NodeId, Seq};
 use super::members::Members;
 use super::tail::Tail;
-use crate::log::Lsn;
+use crate::cluster::core::entry::Lsn;
 use serde::{Deserialize, Serialize};
 
 /// The longest value that is read.
@@ -122,27 +122,46 @@ pub struct Objections {
 
 impl Objections {
     /// Returns why nobody may take over behind a line, if that is so.
-    pub fn against(&self, tail: Option<&Tail>, members: &Members) -> Option<String> {
+    pub fn against(&self, tail: Option<&Tail>, members: &Members) -> Option<Objection> {
         let end = tail.map_or(0, |tail| tail.lsn);
-        let missing =
-            |who: String| format!("etcd lost entries: its log ends with entry {end}, but {who}");
         if let Some(text) = &self.halt {
             match Halt::parse(text) {
                 Some(halt) if halt.exceeds(tail) => {
-                    let entries = Halt::entries(halt.lsn);
-                    return Some(missing(format!("node {} has {entries}", halt.node)));
+                    return Some(Objection::Said { end, node: halt.node, lsn: halt.lsn });
                 }
                 Some(_) => {}
-                // A later version may have written it, which knows why.
-                None => return Some("the key `halt` in etcd cannot be read".to_owned()),
+                None => return Some(Objection::Unreadable),
             }
         }
         // A record of the disk is put once its batch is in etcd, so a healthy etcd never shows a later one.
         let seq = tail.map_or(0, |tail| tail.seq);
         let later =
             self.durable.iter().find(|(node, on_disk)| members.has(*node) && *on_disk > seq);
-        later.map(|(node, _)| missing(format!("node {node} has later ones on its disk")))
+        later.map(|(node, _)| Objection::OnDisk { end, node: *node })
     }
+}
+
+/// Why nobody may take over: etcd lost entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// A node has said that it has more.
+    Said {
+        /// The last entry of the log.
+        end: Lsn,
+        /// The node.
+        node: NodeId,
+        /// Its last entry: see [`Halt::is_later`].
+        lsn: Lsn,
+    },
+    /// The record of a member says that it has later batches on its disk.
+    OnDisk {
+        /// The last entry of the log.
+        end: Lsn,
+        /// The member.
+        node: NodeId,
+    },
+    /// The key `halt` cannot be read. A later version may have written it, which knows why.
+    Unreadable,
 }
 
 #[cfg(test)]
@@ -186,7 +205,9 @@ mod tests {
     #[test]
     fn members_object_with_what_is_on_their_disks() {
         let members = Members::default().with(NodeId([1; 20]), 1);
-        let against = |objections: &Objections| objections.against(Some(&tail()), &members);
+        let against = |objections: &Objections| {
+            objections.against(Some(&tail()), &members).map(|objection| objection.to_string())
+        };
         let durable =
             |node, seq| Objections { halt: None, durable: vec![(NodeId([node; 20]), seq)] };
         assert_eq!(against(&Objections::default()), None);

@@ -1,9 +1,9 @@
 //! Bytes that etcd should not have, but may: damaged, cut, of another version, or made by an enemy.
 
 use super::batch::{self, Batch, BatchPiece, HEADER};
+use super::crc;
 use super::join::{Joiner, NotNext};
-use super::{BatchChain, Entry, HeldEntries, LogPosition, Members, NodeId, Tail};
-use crate::crc32;
+use super::{BatchChain, Entry, HeldEntries, LogPosition, Members, NodeId, OpaqueEntries, Tail};
 
 struct Noise(u64);
 
@@ -65,7 +65,7 @@ fn position() -> LogPosition {
 /// Makes the checksum right again.
 fn seal(bytes: &mut [u8]) {
     if bytes.len() >= HEADER {
-        let sum = crc32::after(crc32::of(&bytes[..HEADER - 4]), &bytes[HEADER..]);
+        let sum = crc::after(crc::of(&bytes[..HEADER - 4]), &bytes[HEADER..]);
         bytes[HEADER - 4..HEADER].copy_from_slice(&sum.to_le_bytes());
     }
 }
@@ -113,8 +113,9 @@ fn no_field_of_a_batch_is_believed() {
             let mut bytes = example().encode();
             bytes[at..at + length].copy_from_slice(&value.to_le_bytes()[..length]);
             seal(&mut bytes);
-            let read = Batch::decode(&bytes)
-                .map(|batch| Joiner::new(position(), HeldEntries::up_to(0)).take(&batch));
+            let read = Batch::decode(&bytes).map(|batch| {
+                Joiner::new(&OpaqueEntries, position(), HeldEntries::up_to(0)).take(&batch)
+            });
             assert!(!matches!(read, Ok(Ok(_))), "{value} at {at}");
         }
     }
@@ -137,7 +138,8 @@ fn damaged_batches_are_refused_or_right() {
         seal(&mut bytes);
         if let Ok(batch) = Batch::decode(&bytes) {
             assert!(batch.raw.len() <= batch::MOST_RAW);
-            let _ = Joiner::new(position(), HeldEntries::up_to(noise.next() % 9)).take(&batch);
+            let _ = Joiner::new(&OpaqueEntries, position(), HeldEntries::up_to(noise.next() % 9))
+                .take(&batch);
         }
     }
 }
@@ -236,7 +238,7 @@ fn batches_that_do_not_follow_are_refused_and_change_nothing() {
     let at = position();
     let raw = encoded(b"x");
     let good = next(&at, 3, BatchPiece::Whole, 1, &raw);
-    let mut log = Joiner::new(at, HeldEntries::up_to(4));
+    let mut log = Joiner::new(&OpaqueEntries, at, HeldEntries::up_to(4));
     let fork = Batch { before: BatchChain::default(), ..good.clone() };
     assert_eq!(log.take(&fork), Err(NotNext::Fork), "another history");
     let wrong = [
@@ -263,7 +265,7 @@ fn batches_that_do_not_follow_are_refused_and_change_nothing() {
 #[test]
 fn parts_become_one_entry() {
     let raw = encoded(&[8; 100]);
-    let mut log = Joiner::new(position(), HeldEntries::up_to(4));
+    let mut log = Joiner::new(&OpaqueEntries, position(), HeldEntries::up_to(4));
     assert_eq!(log.take(&next(&position(), 3, BatchPiece::Part, 0, &raw[..40])), Ok(None));
     let at = *log.position();
     assert_eq!((at.seq, at.lsn), (3, 4), "half an entry does not count");
@@ -286,7 +288,7 @@ fn a_last_part_that_is_refused_leaves_the_parts_open() {
     for (what, held, damaged) in
         [("another entry", held, 99), ("a time out of range", HeldEntries::up_to(4), 11)]
     {
-        let mut log = Joiner::new(position(), held);
+        let mut log = Joiner::new(&OpaqueEntries, position(), held);
         assert_eq!(log.take(&part), Ok(None));
         let at = *log.position();
         let mut wrong = raw.clone();
@@ -302,7 +304,7 @@ fn a_last_part_that_is_refused_leaves_the_parts_open() {
 #[test]
 fn parts_without_an_end_never_happened() {
     let raw = encoded(&[8; 100]);
-    let mut log = Joiner::new(position(), HeldEntries::up_to(4));
+    let mut log = Joiner::new(&OpaqueEntries, position(), HeldEntries::up_to(4));
     assert_eq!(log.take(&next(&position(), 3, BatchPiece::Part, 0, &raw[..40])), Ok(None));
     let begin = next(log.position(), 4, BatchPiece::Whole, 1, &encoded(b"begin"));
     let committed = log.take(&begin).expect("the next epoch").expect("an entry");
@@ -317,7 +319,7 @@ fn parts_without_an_end_never_happened() {
 fn entries_that_the_node_has_are_left_out() {
     let raw = [encoded(b"a"), encoded(b"b")].concat();
     for (have, left) in [(4, 2), (5, 1), (6, 0), (9, 0)] {
-        let mut log = Joiner::new(position(), HeldEntries::up_to(have));
+        let mut log = Joiner::new(&OpaqueEntries, position(), HeldEntries::up_to(have));
         let taken =
             log.take(&next(&position(), 3, BatchPiece::Whole, 2, &raw)).expect("the next batch");
         assert_eq!(taken.map_or(0, |committed| committed.entries.len()), left, "have {have}");
@@ -333,7 +335,7 @@ fn entries_that_the_node_has_are_compared() {
         for (time, changes) in has {
             held.add(*time, changes);
         }
-        let mut log = Joiner::new(position(), held);
+        let mut log = Joiner::new(&OpaqueEntries, position(), held);
         let taken = log.take(&next(&position(), 3, BatchPiece::Whole, 2, &raw));
         assert_eq!(log.position().lsn, if taken.is_ok() { 6 } else { 4 });
         taken.map(|committed| committed.map_or(0, |committed| committed.entries.len()))

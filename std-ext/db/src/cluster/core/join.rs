@@ -1,12 +1,14 @@
 //! Batches in, entries out: checks that each batch continues the log, and puts parts together.
 
 use super::batch::{self, Batch, BatchPiece};
-use super::entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, Mark, Seq, time_behind};
-use crate::log::Lsn;
+use super::entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, Mark, Seq};
+use super::format::{EntryFormat, time_behind};
+use crate::cluster::core::entry::Lsn;
 
 /// The end of the log as a node has read it.
 #[derive(Clone, Debug)]
 pub struct Joiner {
+    format: &'static dyn EntryFormat,
     position: LogPosition,
     /// The entries that the node had before it began to read.
     held: HeldEntries,
@@ -39,9 +41,9 @@ impl From<String> for NotNext {
 
 impl Joiner {
     /// Begins behind a position. Entries that the node has are compared, and left out.
-    pub fn new(position: LogPosition, held: HeldEntries) -> Self {
+    pub fn new(format: &'static dyn EntryFormat, position: LogPosition, held: HeldEntries) -> Self {
         let again = HeldEntries::up_to(held.first().saturating_sub(1));
-        Self { position, held, again, parts: None }
+        Self { format, position, held, again, parts: None }
     }
 
     /// The position behind the last batch.
@@ -120,7 +122,7 @@ impl Joiner {
                 }
             }
         };
-        let after = LogPosition { time: time_behind(after.time, &entries), ..after };
+        let after = LogPosition { time: time_behind(self.format, after.time, &entries), ..after };
         self.again = again;
         self.parts = None;
         self.position = after;

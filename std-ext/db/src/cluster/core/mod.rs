@@ -51,27 +51,36 @@
 //!   (`group/campaign.rs`, `cluster/former.rs`).
 //!
 //! # Modules
-//! - [`entry`], [`chain`]: plain data.
+//! - [`entry`], [`chain`]: plain data. [`format`]: what the protocol knows about the content of entries.
 //! - [`tail`], [`members`], [`batch`]: the values in etcd, read from any bytes.
 //! - [`join`]: batches in, entries out.
 //! - [`txn`]: transactions, and the meaning of their answers.
 //! - [`takeover`]: the reasons for which a node takes its group over.
 //! - [`trim`]: the rule for the batches that may go.
 //! - [`halt`]: the record by which a node says that etcd lost entries.
+//! - [`reason`]: why a node takes a role, leaves it, or cannot go on.
 //! - [`api`]: events and actions. `group`: the state machine.
 
 pub mod api;
 pub mod batch;
 pub mod chain;
+mod crc;
+pub mod durable;
 pub mod entry;
+pub mod format;
 mod group;
 pub mod halt;
+pub mod hex;
 #[cfg(test)]
 mod hostile;
 pub mod join;
 pub mod members;
 #[cfg(test)]
 mod model;
+pub mod processes;
+pub mod reason;
+#[cfg(test)]
+pub(in crate::cluster) mod search;
 #[cfg(test)]
 pub(in crate::cluster) mod simulation;
 pub mod tail;
@@ -84,10 +93,15 @@ pub use api::{
 };
 pub use batch::Batch;
 pub use chain::BatchChain;
-pub use entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, Mark, NodeId, Now, Seq};
+pub use durable::DurableKey;
+pub use entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, Lsn, Mark, NodeId, Now, Seq};
+pub use format::{EntryFormat, OpaqueEntries};
 pub use group::Group;
-pub use halt::{Halt, HaltOutcome, Objections};
+pub use halt::{Halt, HaltOutcome, Objection, Objections};
 pub use members::{Member, Members};
+pub use reason::{
+    Disqualification, ForkedValue, Notice, ReleaseReason, RestartReason, RoleReason, StopReason,
+};
 pub use tail::Tail;
 pub use takeover::Takeover;
 pub use txn::{Put, Txn, TxnFailure, TxnOutcome, ValueCompare, primary_value};

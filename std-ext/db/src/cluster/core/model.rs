@@ -7,7 +7,7 @@
 //! Each [`Fault`] breaks one rule of the protocol. The test asserts that the search finds a counterexample for each,
 //! and none without a fault.
 
-use crate::cluster::search;
+use super::search;
 use stateright::{Model, Property};
 
 /// The last epoch of the model: the first node's, and two takeovers.

@@ -10,8 +10,8 @@
 
 use super::chain::BatchChain;
 use super::entry::{Epoch, MOST_NUMBER, NodeId, Seq};
-use crate::cluster::hex;
-use crate::log::Lsn;
+use super::hex;
+use crate::cluster::core::entry::Lsn;
 use std::fmt;
 
 /// The longest lease: ten minutes, in milliseconds.

@@ -10,7 +10,7 @@
 //! and none without a fault.
 
 use super::record::{Actor, MovePhase, MoveState};
-use crate::cluster::search;
+use crate::cluster::core::search;
 use MoveState::{Arriving, Cancelled, Copying, Done, Leaving, Moved, Ready, Returned};
 use stateright::{Model, Property};
 use std::collections::HashMap;

@@ -7,6 +7,7 @@ use crate::cluster::core::api::Action;
 use crate::cluster::core::batch::{Batch, BatchPiece, encode_entry};
 use crate::cluster::core::entry::{Entry, LogPosition, NodeId};
 use crate::cluster::core::members::Members;
+use crate::cluster::core::reason::{ForkedValue, Notice, StopReason};
 use crate::cluster::core::tail::Tail;
 use crate::cluster::core::takeover::Takeover;
 use crate::cluster::core::txn::{Put, Txn, TxnFailure, TxnOutcome, ValueCompare, primary_value};
@@ -138,9 +139,7 @@ impl Group {
     pub(super) fn campaign(&mut self, out: &mut Vec<Action>) {
         let ahead = self.is_ahead();
         if ahead && !self.clocks.noted {
-            let why = "the clock of this node is ahead of the others by more than cluster-max-skew: it does not take \
-                       over. Set the clock";
-            out.push(Action::Note(why.to_owned()));
+            out.push(Action::Note(Notice::ClockAhead));
         }
         self.clocks.noted = ahead;
         if self.campaign_due().is_some_and(|due| due <= self.now.boot) {
@@ -156,7 +155,7 @@ impl Group {
         // [C-5] The candidate has all that the line counts, and nothing else.
         let counted = |tail: &Tail| (tail.seq, tail.lsn, tail.chain);
         if old.is_some_and(|seen| counted(&seen.tail) != (before.seq, before.lsn, before.chain)) {
-            return self.stop_fork("The key tail", out);
+            return self.stop_fork(ForkedValue::Tail, out);
         }
         // Also after an own process that has died. What it sent may still arrive, and its last entry may lack its end
         // [C-3].
@@ -164,7 +163,8 @@ impl Group {
         // [C-1] By the log's clock if that is ahead of this one: other nodes have removed the keys that had expired by
         // it.
         let time = self.now.wall.max(before.time).max(old.map_or(0, |seen| seen.tail.time));
-        let entry = Entry { lsn: before.lsn + 1, time, changes: begin(epoch, self.settings.node) };
+        let changes = self.settings.format.begin(epoch, self.settings.node);
+        let entry = Entry { lsn: before.lsn + 1, time, changes };
         let mut raw = Vec::new();
         encode_entry(&entry, &mut raw);
         let batch = Batch {
@@ -271,7 +271,7 @@ impl Group {
         self.members_are(members, revision, out);
         let parsed = match tail.as_deref().map(Tail::parse).transpose() {
             Ok(parsed) => parsed.zip(tail),
-            Err(why) => return self.stop(why, out),
+            Err(why) => return self.stop(StopReason::Unreadable(why), out),
         };
         if matches!(self.phase, Phase::Leading(_)) {
             return match parsed {
@@ -308,41 +308,26 @@ impl Group {
         // Doubles with each failure, up to an eighth of the lease, so that a primary has several tries while its lease
         // runs.
         let growing = SHORTEST_PAUSE << flight.failures.min(7);
-        let (pause, note) = match failure {
-            TxnFailure::Unknown(why) => {
+        let pause = match failure {
+            TxnFailure::Unknown(_) => {
                 flight.unsure = true;
-                (
-                    growing.min(lease / 8),
-                    format!("etcd did not answer ({why}); sending the transaction again"),
-                )
+                growing.min(lease / 8)
             }
             TxnFailure::NoSpace => {
                 flight.unsure = true;
                 out.push(Action::ReclaimQuota);
-                let why = "etcd is out of space (alarm NOSPACE): writes wait. Raise its quota or defragment it, \
-                           then disarm the alarm";
-                (lease / 4, why.to_owned())
-            }
-            // Repeated, though only an operator can mend it, so that the node needs no restart afterwards.
-            TxnFailure::Denied(why) => {
-                let why = format!(
-                    "etcd refuses this node's user ({why}): check cluster-etcd-user, its password or certificate, and \
-                     its role's permission on the keys /hedgerow/<cluster>/"
-                );
-                (LONGEST_PAUSE, why)
+                lease / 4
             }
             TxnFailure::TooLarge => return self.too_large(out),
-            TxnFailure::Busy(why) => (
-                growing.min(lease / 8),
-                format!("etcd is busy ({why}); sending the transaction again"),
-            ),
-            _ => (LONGEST_PAUSE, "etcd rejected a transaction; sending it again".to_owned()),
+            TxnFailure::Busy(_) => growing.min(lease / 8),
+            // `Denied`, too: only an operator can mend it, but then the node needs no restart.
+            _ => LONGEST_PAUSE,
         };
         flight.again = self.now.boot + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         // One or two failures are routine, as when etcd elects a leader.
         if flight.failures > 2 && !flight.noted {
             flight.noted = true;
-            out.push(Action::Note(note));
+            out.push(Action::Note(Notice::Failing(failure.clone())));
         }
         // Deletions are what etcd still accepts.
         if *failure == TxnFailure::NoSpace {
@@ -431,11 +416,4 @@ impl TxnAttempt {
 /// Returns the condition that a key still has the value that was read.
 pub(super) fn compare(value: Option<&Vec<u8>>) -> ValueCompare {
     value.map_or(ValueCompare::Absent, |text| ValueCompare::Is(text.clone()))
-}
-
-/// The changes of the entry that begins an epoch.
-fn begin(epoch: u64, node: NodeId) -> Vec<u8> {
-    let mut changes = Vec::new();
-    crate::log::change::begin(epoch, &node.0, &mut changes);
-    changes
 }

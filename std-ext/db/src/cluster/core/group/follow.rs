@@ -3,13 +3,14 @@
 use super::state::{BatchRead, Group, HaltReason, Origin, Phase, SeenMembers, SeenTail, TailRead};
 use crate::cluster::core::api::{Action, GroupRole, Read};
 use crate::cluster::core::batch::Batch;
+use crate::cluster::core::entry::Lsn;
 use crate::cluster::core::entry::{HeldEntries, LogPosition, Seq};
 use crate::cluster::core::halt::Objections;
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::members::Members;
+use crate::cluster::core::reason::{ForkedValue, Notice, ReleaseReason, RoleReason, StopReason};
 use crate::cluster::core::tail::Tail;
 use crate::cluster::core::txn::TxnFailure;
-use crate::log::Lsn;
 
 /// The bytes of batches that wait for their turn, and of entries that wait to be applied.
 const MOST_AHEAD: usize = 16 << 20;
@@ -52,7 +53,7 @@ impl Group {
         };
         let tail = match Tail::parse(&text) {
             Ok(tail) => tail,
-            Err(why) => return self.stop(why, out),
+            Err(why) => return self.stop(StopReason::Unreadable(why), out),
         };
         // [C-13] A linearizable read never shows an earlier line than one that was known when the read began.
         if tail.age() < read.age {
@@ -62,10 +63,10 @@ impl Group {
         // A node that has just started knows no line, but it has entries. They were committed before they were stored
         // [C-9], so a healthy etcd counts them.
         if tail.seq < known.seq || tail.lsn < known.lsn {
-            return self.halt(HaltReason::Fork("The key tail".to_owned()), out);
+            return self.halt(HaltReason::Fork(ForkedValue::Tail), out);
         }
         if self.forks(&tail, &text) {
-            return self.stop_fork("The key tail", out);
+            return self.stop_fork(ForkedValue::Tail, out);
         }
         self.objections_are(objections, Some(&tail), out);
         if matches!(self.phase, Phase::Leading(_)) {
@@ -133,11 +134,7 @@ impl Group {
         let lost = objections.against(tail, members);
         // Logged once, not with each read.
         if let Some(why) = lost.as_ref().filter(|_| self.lost.is_none()) {
-            let why = format!(
-                "{why}. No node takes over until this is repaired: keep the directories of all nodes, stop all \
-                 nodes, and run `hedgerow-db cluster adopt` with all of their directories"
-            );
-            out.push(Action::Note(why));
+            out.push(Action::Note(Notice::EntriesLost(why.clone())));
         }
         (self.objections, self.lost) = (objections, lost);
     }
@@ -157,7 +154,7 @@ impl Group {
         let Some(text) = text else { return self.read_tail(false, out) };
         let tail = match Tail::parse(&text) {
             Ok(tail) => tail,
-            Err(why) => return self.stop(why, out),
+            Err(why) => return self.stop(StopReason::Unreadable(why), out),
         };
         if let Phase::Leading(lead) = &self.phase {
             // A watch may be late and repeat itself. A higher epoch exists only if this node was deposed.
@@ -192,17 +189,15 @@ impl Group {
         }
         let list = match text.as_deref().map_or(Ok(Members::default()), Members::parse) {
             Ok(list) => list,
-            Err(why) => return self.stop(why, out),
+            Err(why) => return self.stop(StopReason::Unreadable(why), out),
         };
         self.members = Some(SeenMembers { text, list, revision });
         if self.is_member() {
             self.was_member = true;
         } else if self.was_member {
             // Only if it was one: a node that has just started has yet to join.
-            let why = "this node was removed from the members of the cluster: it never takes over. Restart it to add \
-                       it again";
-            out.push(Action::Note(why.to_owned()));
-            self.leave(None, "it was removed from the members", false, out);
+            out.push(Action::Note(Notice::Removed));
+            self.leave(None, ReleaseReason::Removed, false, out);
         }
     }
 
@@ -267,14 +262,8 @@ impl Group {
                 out.push(Action::Apply(committed));
             }
             Ok(None) => {}
-            Err(NotNext::Fork) => self.stop_fork(&format!("Batch {seq}"), out),
-            Err(NotNext::Wrong(why)) => {
-                let why = format!(
-                    "batch {seq} in etcd cannot be read ({why}): this node stops, and changes nothing. If it is \
-                     damaged, fill etcd from the most advanced directory with `hedgerow-db cluster adopt`"
-                );
-                self.stop(why, out);
-            }
+            Err(NotNext::Fork) => self.stop_fork(ForkedValue::Batch(seq), out),
+            Err(NotNext::Wrong(why)) => self.stop(StopReason::UnreadableBatch { seq, why }, out),
         }
     }
 
@@ -324,11 +313,7 @@ impl Group {
         // The spool is on disk, and etcd may trim them before the snapshot has come.
         let ahead = std::mem::take(&mut self.ahead.batches);
         self.ahead.bytes = 0;
-        self.tell_role(
-            GroupRole::Loading,
-            "etcd no longer has the batches that this node needs",
-            out,
-        );
+        self.tell_role(GroupRole::Loading, RoleReason::BatchesTrimmed, out);
         let primary = self.seen.as_ref().and_then(|seen| seen.tail.holder());
         let (position, tail) = (*self.log.position(), self.ahead.wanted);
         out.push(Action::Resync { position, tail, primary });
@@ -345,7 +330,7 @@ impl Group {
             return;
         }
         self.applying.resync = false;
-        self.log = Joiner::new(position, held);
+        self.log = Joiner::new(self.settings.format, position, held);
         self.applying.queue.clear();
         self.applying.bytes = 0;
         self.applying.applied = held.last().max(position.lsn);
@@ -386,7 +371,7 @@ impl Group {
             && self.cannot_apply.is_none()
         {
             self.origin = Origin::Current;
-            self.tell_role(GroupRole::Follower, "it has caught up with the log", out);
+            self.tell_role(GroupRole::Follower, RoleReason::CaughtUp, out);
         }
     }
 

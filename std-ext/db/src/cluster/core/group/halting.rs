@@ -2,18 +2,15 @@
 
 use super::state::{Group, HaltReason, Halting, Origin, Phase};
 use crate::cluster::core::api::{Action, GroupRole};
+use crate::cluster::core::entry::Lsn;
 use crate::cluster::core::halt::{Halt, HaltOutcome};
+use crate::cluster::core::reason::{ForkedValue, RoleReason, StopReason};
 use crate::cluster::core::txn::TxnFailure;
-use crate::log::Lsn;
 
 /// How long a node tries to put its record, in milliseconds. If it is started again, it tries again.
 const MOST_TIME: u64 = 30_000;
 /// The pause before it tries again, in milliseconds.
 const PAUSE: u64 = 200;
-/// The remedy.
-const ADOPT: &str = "Keep this directory and those of all nodes, stop all nodes, and run `hedgerow-db cluster adopt` \
-                     with all of their directories";
-
 impl Group {
     /// Begins to stop. Nothing is read, applied or written any more but the record.
     pub(super) fn halt(&mut self, reason: HaltReason, out: &mut Vec<Action>) {
@@ -26,15 +23,15 @@ impl Group {
         }
         let halt = self.reach();
         if matches!(self.phase, Phase::Leading(_)) {
-            self.tell_role(GroupRole::Follower, "etcd went back", out);
+            self.tell_role(GroupRole::Follower, RoleReason::StoreWentBack, out);
         }
         self.flight = None;
         let (again, until) = (self.now.boot, self.now.boot.saturating_add(MOST_TIME));
         self.phase = Phase::Halting(Halting { reason, halt, id: None, again, until });
     }
 
-    pub(super) fn stop_fork(&mut self, what: &str, out: &mut Vec<Action>) {
-        self.stop(fork_text(what), out);
+    pub(super) fn stop_fork(&mut self, value: ForkedValue, out: &mut Vec<Action>) {
+        self.stop(StopReason::Forked(value), out);
     }
 
     /// The end of this node's copy of the log.
@@ -74,14 +71,12 @@ impl Group {
         if halting.id.take_if(|of| *of == id).is_none() {
             return;
         }
+        let own = halting.halt.lsn;
         let why = match outcome {
-            Ok(outcome) => halting.reason.text(halting.halt.lsn, outcome),
-            Err(failure) if self.now.boot >= halting.until => format!(
-                "etcd seems to have lost entries (this node has entries up to {}), as if it was restored from a \
-                 backup. The other nodes could not be told, because etcd did not answer ({failure:?}), so a node \
-                 without these entries may take over. {ADOPT}",
-                halting.halt.lsn
-            ),
+            Ok(outcome) => halting.reason.stop(own, outcome),
+            Err(failure) if self.now.boot >= halting.until => {
+                StopReason::EntriesLostUnsaid { own, failure }
+            }
             Err(_) => {
                 halting.again = self.now.boot.saturating_add(PAUSE);
                 return;
@@ -92,49 +87,16 @@ impl Group {
 }
 
 impl HaltReason {
-    /// Says what is wrong and what to do, for a node with entries up to `own`.
-    fn text(&self, own: Lsn, outcome: HaltOutcome) -> String {
+    /// Returns why a node with entries up to `own` stops.
+    fn stop(&self, own: Lsn, outcome: HaltOutcome) -> StopReason {
         match (outcome, self) {
-            (HaltOutcome::Recorded(end), _) => format!(
-                "etcd lost entries: its log ends with entry {end}, but this node has entries up to {own}. etcd was \
-                 restored from a backup, or emptied. No node takes over before these entries are in etcd again. \
-                 {ADOPT}"
-            ),
-            (HaltOutcome::TakenOver(end), _) => format!(
-                "etcd lost entries, and another node has taken over since: the log in etcd ends with entry {end}, \
-                 but this node has entries up to {own}, so there are two histories with acknowledged changes. Keep \
-                 this directory. To continue with its history, stop all nodes and run `hedgerow-db cluster adopt` \
-                 with it; to continue with the history in etcd, move this directory away, so that the node is \
-                 resynced from the others"
-            ),
-            (HaltOutcome::Complete(end), Self::Older) => format!(
-                "etcd has an older state than this node has seen: it was restored from a backup. Its log, which \
-                 ends with entry {end}, has all entries of this node. Restart it together with all other nodes; a \
-                 node with later entries reports them"
-            ),
-            (_, Self::OtherEtcd) => "the etcd endpoints belong to different etcd clusters, or etcd was replaced: \
-                                     set cluster-etcd to the members of one cluster, and restart this node"
-                .to_owned(),
-            (HaltOutcome::OtherCluster, Self::Older) => format!(
-                "etcd has an older state than this node has seen, and a different cluster of this name, or none: it \
-                 was restored from a backup, or emptied. This node has entries up to {own}. {ADOPT}"
-            ),
-            (_, Self::Emptied) => format!(
-                "etcd has no log of this group, but this node has it up to entry {own}: etcd was emptied, or \
-                 cluster-name or cluster-etcd is wrong. If etcd is lost: {ADOPT}"
-            ),
-            (_, Self::Fork(what)) => fork_text(what),
+            (HaltOutcome::Recorded(end), _) => StopReason::EntriesLost { own, end },
+            (HaltOutcome::TakenOver(end), _) => StopReason::EntriesReplaced { own, end },
+            (HaltOutcome::Complete(end), Self::Older) => StopReason::StoreWentBack { end },
+            (_, Self::OtherStore) => StopReason::OtherStore,
+            (HaltOutcome::OtherCluster, Self::Older) => StopReason::OtherGroup { own },
+            (_, Self::Emptied) => StopReason::Emptied { own },
+            (_, Self::Fork(value)) => StopReason::Forked(*value),
         }
     }
-}
-
-/// Says that a value in etcd belongs to another history.
-fn fork_text(what: &str) -> String {
-    format!(
-        "{what} in etcd belongs to a different history from this node's: etcd was restored from a backup and then \
-         written to, or was filled from another directory, or this directory belongs to another cluster. Keep this \
-         directory: it may have acknowledged changes that no other has. If the others are right, start this node \
-         with an empty one, so that it is resynced; if this one is right, stop all nodes and run `hedgerow-db \
-         cluster adopt` with it"
-    )
 }

@@ -6,10 +6,12 @@ use super::state::{
 };
 use crate::cluster::core::api::{Action, GroupRole};
 use crate::cluster::core::batch::{Batch, BatchPiece, MOST_RAW, encode_entry, entry_bytes};
-use crate::cluster::core::entry::{
-    Committed, Entry, HeldEntries, LogPosition, Mark, NodeId, time_behind,
-};
+use crate::cluster::core::entry::{Committed, Entry, HeldEntries, LogPosition, Mark, NodeId};
+use crate::cluster::core::format::{EntryFormat, time_behind};
 use crate::cluster::core::join::Joiner;
+use crate::cluster::core::reason::{
+    ForkedValue, Notice, ReleaseReason, RestartReason, RoleReason, StopReason,
+};
 use crate::cluster::core::tail::Tail;
 use crate::cluster::core::txn::{Put, Txn, ValueCompare};
 use std::collections::VecDeque;
@@ -59,15 +61,15 @@ impl Group {
         self.role = GroupRole::Primary;
         let mark = Mark { seq: line.seq, epoch, chain: attempt.before.chain, first: lsn };
         out.push(Action::Commit(Committed { mark, entries: vec![entry], after: position }));
-        let reason = self.why.to_string();
+        let reason = RoleReason::TookOver(self.why);
         out.push(Action::Role { role: GroupRole::Primary, epoch, lsn, time, reason });
         out.push(Action::CommitIndex(lsn));
         self.renew_lease(&line, attempt.sent, out);
         if self.exit != ProcessExit::No {
-            self.leave(None, "the process stops", false, out);
+            self.leave(None, ReleaseReason::ProcessExit, false, out);
         } else if let Some(why) = self.unfit.clone() {
             // The trouble began while the takeover had no answer.
-            self.leave(None, &why, false, out);
+            self.leave(None, ReleaseReason::CannotServe(why), false, out);
         }
     }
 
@@ -95,7 +97,7 @@ impl Group {
         }
         // An epoch has one process. This one wrote a line of it, so another one's is of another history.
         if tail.epoch != lead.line.epoch || tail.node != Some(node) || tail.nonce != nonce {
-            return self.stop_fork("The key tail", out);
+            return self.stop_fork(ForkedValue::Tail, out);
         }
         lead.sent = lead.sent.max(issued);
         out.push(lead.lease_renewal(self.settings.lease_reads));
@@ -120,7 +122,7 @@ impl Group {
         for entry in entries {
             // Those after a gap would be acknowledged without it.
             if entry.lsn != lead.last + 1 {
-                let why = format!("entry {} was appended after entry {}", entry.lsn, lead.last);
+                let why = StopReason::Gap { found: entry.lsn, last: lead.last };
                 return self.stop(why, out);
             }
             lead.last = entry.lsn;
@@ -172,7 +174,7 @@ impl Group {
         let settings = &self.settings;
         let Phase::Leading(lead) = &mut self.phase else { return };
         let (load, batch) = lead.next_load();
-        let time = lead.time_behind(&load);
+        let time = lead.time_behind(settings.format, &load);
         let position = lead.position;
         // An outcome is recognized by its line, so attempts that may have been done must not share one.
         let beats = others.len() as u64 + u64::from(batch.is_none());
@@ -235,8 +237,7 @@ impl Group {
                 return self.send_batch(others, noted, out);
             }
             if !flight.unsure && flight.others.is_empty() {
-                let why = "etcd rejects even batches of 8 KiB as too large: raise its --max-request-bytes";
-                self.leave(None, why, true, out);
+                self.leave(None, ReleaseReason::BatchTooLarge, true, out);
                 return;
             }
         }
@@ -261,7 +262,7 @@ impl Group {
             lead.trim.add(line.seq, attempt.bytes());
         }
         if let Some((mark, entries)) = lead.take(&attempt.load, mark) {
-            after.time = time_behind(after.time, &entries);
+            after.time = time_behind(self.settings.format, after.time, &entries);
             out.push(Action::Commit(Committed { mark, entries, after }));
             out.push(Action::CommitIndex(after.lsn));
         }
@@ -273,7 +274,7 @@ impl Group {
     pub(super) fn leave(
         &mut self,
         to: Option<NodeId>,
-        reason: &str,
+        reason: ReleaseReason,
         force: bool,
         out: &mut Vec<Action>,
     ) {
@@ -286,14 +287,14 @@ impl Group {
         }
         lead.leaving = Some(Leaving {
             to,
-            reason: reason.to_owned(),
+            reason: reason.clone(),
             since: self.now.boot,
             time: 0,
             closed: false,
             optional: false,
             force,
         });
-        out.push(Action::Note(format!("this node releases the group: {reason}")));
+        out.push(Action::Note(Notice::Releasing(reason)));
         out.push(Action::Hold);
     }
 
@@ -306,17 +307,15 @@ impl Group {
         });
         // Releasing the group to nobody would only interrupt the writes.
         let (Phase::Leading(lead), 1..) = (&self.phase, others) else {
-            let why = "the handover was refused: this node is not the primary, or the target is not another member";
-            out.push(Action::Note(why.to_owned()));
+            out.push(Action::Note(Notice::HandOverRefused));
             return;
         };
         if lead.leaving.is_some() {
             // A release that must happen would be cancelled like a handover otherwise.
-            let why = "the handover was ignored: this node is already releasing the group";
-            out.push(Action::Note(why.to_owned()));
+            out.push(Action::Note(Notice::HandOverIgnored));
             return;
         }
-        self.leave(to, "it is handed over", false, out);
+        self.leave(to, ReleaseReason::HandedOver, false, out);
         if let Phase::Leading(lead) = &mut self.phase
             && let Some(leaving) = &mut lead.leaving
         {
@@ -327,7 +326,7 @@ impl Group {
     /// The process stops.
     pub(super) fn release_for_good(&mut self, out: &mut Vec<Action>) {
         self.exit = ProcessExit::Owed;
-        self.leave(None, "the process stops", false, out);
+        self.leave(None, ReleaseReason::ProcessExit, false, out);
         self.finish_release(out);
     }
 
@@ -357,11 +356,10 @@ impl Group {
         if !lead.leaving.as_ref().is_some_and(late) {
             return;
         }
-        let why = "its state did not release the group within three leases, as if its disk hung";
         if self.exit == ProcessExit::No {
             if lead.is_drained() {
                 // The state has only what the log has, so it can follow as soon as it answers.
-                return self.depose(why, false, out);
+                return self.depose(RoleReason::HoldUnanswered, false, out);
             }
             // The state has changes that etcd may never get, so it cannot follow. It waits for etcd as long as the
             // process could not begin anew: see `end_unclosed_follower`.
@@ -369,11 +367,11 @@ impl Group {
                 return;
             }
         }
-        self.tell_role(GroupRole::Follower, why, out);
+        self.tell_role(GroupRole::Follower, RoleReason::HoldUnanswered, out);
         self.phase = Phase::Stopped;
         self.flight = None;
         out.push(match self.exit {
-            ProcessExit::No => Action::Restart(why.to_owned()),
+            ProcessExit::No => Action::Restart(RestartReason::HoldUnanswered),
             // The process ends anyway.
             ProcessExit::Owed | ProcessExit::Told => Action::Released,
         });
@@ -395,9 +393,7 @@ impl Group {
         }
         self.phase = Phase::Stopped;
         self.flight = None;
-        let why = "this node ceased to be the primary a minute ago, but its state has not released the group, \
-                   although its disk does not hang";
-        out.push(Action::Restart(why.to_owned()));
+        out.push(Action::Restart(RestartReason::NotClosed));
     }
 
     /// Takes back a hand-over that does not get through.
@@ -408,10 +404,7 @@ impl Group {
         };
         if lead.leaving.as_ref().is_some_and(late) {
             lead.leaving = None;
-            out.push(Action::Note(
-                "the handover was cancelled: etcd or this node's state did not answer in time"
-                    .to_owned(),
-            ));
+            out.push(Action::Note(Notice::HandOverCancelled));
             out.push(Action::Unhold);
         }
     }
@@ -423,12 +416,7 @@ impl Group {
             return;
         }
         if !lead.serving && self.now.boot >= lead.begun.saturating_add(3 * lead.line.lease) {
-            return self.leave(
-                None,
-                "its state did not begin to serve within three leases",
-                false,
-                out,
-            );
+            return self.leave(None, ReleaseReason::NotServing, false, out);
         }
         if self.is_ahead_of_others() {
             // The member with the lowest clock; it is alive, since its clock is known. One that loads or whose disk
@@ -439,9 +427,8 @@ impl Group {
                 |id| members.is_some_and(|list| list.has(id)) && !self.others_unfit.contains(&id);
             let to = self.clocks.others.iter().filter(|clock| fit(clock.0));
             if let Some(&(to, _)) = to.min_by_key(|clock| clock.1) {
-                let why = "its clock is ahead of the others by more than cluster-max-skew";
                 self.clocks.others.clear();
-                self.leave(Some(to), why, false, out);
+                self.leave(Some(to), ReleaseReason::ClockAhead, false, out);
             }
         }
     }
@@ -466,7 +453,7 @@ impl Group {
         let (before, sent) = (lead.position, self.now.boot);
         // `resting` gives the others two leases to come. This node knows of the release first, and would often be the
         // first to take the group back.
-        self.tell_role(GroupRole::Follower, &reason, out);
+        self.tell_role(GroupRole::Follower, RoleReason::Released(reason), out);
         self.follow_again(out);
         self.open = false;
         self.resting = sent.saturating_add(2 * line.lease);
@@ -487,11 +474,8 @@ impl Group {
         let drained = lead.is_drained();
         // During a handover the state may have answered already. It need not be awaited again.
         let closed = lead.leaving.as_ref().is_some_and(|leaving| leaving.closed);
-        let reason = match by.as_ref().and_then(|by| by.0.node) {
-            Some(node) => format!("{node} has taken over"),
-            None => "another node has taken over".to_owned(),
-        };
-        self.depose(&reason, closed, out);
+        let reason = RoleReason::Deposed(by.as_ref().and_then(|by| by.0.node));
+        self.depose(reason, closed, out);
         if !drained {
             // [C-6] The state has changes that may not be in the log.
             return self.end_fenced(out);
@@ -503,7 +487,7 @@ impl Group {
     }
 
     /// Turns a primary into a follower that has not released the group. `closed`: nothing is appended any more.
-    fn depose(&mut self, reason: &str, closed: bool, out: &mut Vec<Action>) {
+    fn depose(&mut self, reason: RoleReason, closed: bool, out: &mut Vec<Action>) {
         self.tell_role(GroupRole::Follower, reason, out);
         self.flight = None;
         self.follow_again(out);
@@ -523,7 +507,8 @@ impl Group {
     fn follow_again(&mut self, out: &mut Vec<Action>) {
         let phase = std::mem::replace(&mut self.phase, Phase::Following);
         let Phase::Leading(lead) = phase else { return };
-        self.log = Joiner::new(lead.position, HeldEntries::up_to(lead.position.lsn));
+        self.log =
+            Joiner::new(self.settings.format, lead.position, HeldEntries::up_to(lead.position.lsn));
         self.applying.queue.clear();
         self.applying.bytes = 0;
         self.applying.applied = lead.position.lsn;
@@ -594,14 +579,14 @@ impl Lead {
     }
 
     /// The latest time behind the entries that a batch completes: that of the line, if there is none.
-    fn time_behind(&self, load: &BatchLoad) -> u64 {
+    fn time_behind(&self, format: &dyn EntryFormat, load: &BatchLoad) -> u64 {
         let is_last = |end| self.part.as_ref().is_some_and(|part| end == part.encoded.len());
         let count = match load {
             BatchLoad::Entries(count) => *count,
             BatchLoad::Part(end) => usize::from(is_last(*end)),
             BatchLoad::None | BatchLoad::Begin(_) => 0,
         };
-        time_behind(self.line.time, self.pending.iter().take(count))
+        time_behind(format, self.line.time, self.pending.iter().take(count))
     }
 
     /// Takes the entries that a transaction completed, with the mark of their first batch.

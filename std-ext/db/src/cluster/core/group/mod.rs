@@ -14,6 +14,7 @@ use super::entry::{Epoch, HeldEntries, LogPosition, NodeId, Now};
 use super::halt::Objections;
 use super::join::Joiner;
 use super::members::Members;
+use super::reason::{Disqualification, Notice, ReleaseReason};
 use super::takeover::Takeover;
 use super::txn::TxnFailure;
 pub use state::Group;
@@ -32,6 +33,7 @@ impl Group {
     ) -> Self {
         settings.nonce = settings.nonce.max(1);
         settings.lease = state::lease(settings.lease);
+        let log = Joiner::new(settings.format, position, held);
         Self {
             settings,
             now,
@@ -51,7 +53,7 @@ impl Group {
             reading: None,
             filling: None,
             read_again: 0,
-            log: Joiner::new(position, held),
+            log,
             ahead: Ahead::default(),
             applying: Applying { applied: held.last().max(position.lsn), ..Applying::default() },
             cannot_apply: None,
@@ -116,7 +118,7 @@ impl Group {
             Event::CannotApply(why) => self.cannot(why, out),
             Event::Serving => self.serving(),
             Event::CannotServe(why) => {
-                self.leave(None, &why, false, out);
+                self.leave(None, ReleaseReason::CannotServe(why.clone()), false, out);
                 self.unfit = Some(why);
             }
             Event::CanServe => self.unfit = None,
@@ -211,11 +213,7 @@ impl Group {
 
     fn cannot(&mut self, why: String, out: &mut Vec<Action>) {
         // No reason to end the process: what it has applied is right, and it serves reads until they are too old.
-        let note = format!(
-            "this node cannot apply an entry of the log ({why}): it lags behind and never takes over. If the other \
-             nodes run a later version, upgrade this one"
-        );
-        out.push(Action::Note(note));
+        out.push(Action::Note(Notice::CannotApply(why.clone())));
         self.cannot_apply = Some(why);
     }
 
@@ -293,18 +291,28 @@ impl Group {
         (self.epoch(), node)
     }
 
+    fn disqualification(&self) -> Option<Disqualification> {
+        if let Some(why) = &self.cannot_apply {
+            return Some(Disqualification::CannotApply(why.clone()));
+        }
+        if let Some(why) = &self.unfit {
+            return Some(Disqualification::CannotServe(why.clone()));
+        }
+        if let Some(lost) = &self.lost {
+            return Some(Disqualification::EntriesLost(lost.clone()));
+        }
+        if self.is_ahead() {
+            return Some(Disqualification::ClockAhead);
+        }
+        (self.was_member && !self.is_member()).then_some(Disqualification::Removed)
+    }
+
     /// The state of the group for others.
     pub fn status(&self) -> GroupStatus {
         let position = *self.log.position();
         let seen = self.seen.as_ref();
         let (epoch, primary) = self.holder();
-        let disqualified = match self.cannot_apply.as_ref().or(self.unfit.as_ref()) {
-            Some(why) => Some(why.clone()),
-            None if self.lost.is_some() => self.lost.clone(),
-            None if self.is_ahead() => Some("its clock is ahead".to_owned()),
-            None if self.was_member && !self.is_member() => Some("it was removed".to_owned()),
-            None => None,
-        };
+        let disqualified = self.disqualification();
         let status = GroupStatus {
             role: self.role,
             epoch,

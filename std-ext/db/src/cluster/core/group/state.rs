@@ -1,14 +1,15 @@
 //! The state of a group, and methods that all its parts use.
 
 use crate::cluster::core::api::{Action, GroupRole, GroupSettings, Read};
+use crate::cluster::core::entry::Lsn;
 use crate::cluster::core::entry::{Entry, Epoch, LogPosition, Mark, NodeId, Now, Seq};
-use crate::cluster::core::halt::{Halt, Objections};
+use crate::cluster::core::halt::{Halt, Objection, Objections};
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::members::Members;
+use crate::cluster::core::reason::{ForkedValue, ReleaseReason, RoleReason, StopReason};
 use crate::cluster::core::tail::{MOST_LEASE, Tail};
 use crate::cluster::core::takeover::Takeover;
 use crate::cluster::core::txn::{Txn, TxnFailure};
-use crate::log::Lsn;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -29,9 +30,9 @@ pub struct Group {
     /// A read found no `tail`.
     pub(super) absent: bool,
     pub(super) members: Option<SeenMembers>,
-    /// What spoke against a takeover when `tail` was read last, and the sentence that it makes.
+    /// What spoke against a takeover when `tail` was read last, and whether that bars it.
     pub(super) objections: Objections,
-    pub(super) lost: Option<String>,
+    pub(super) lost: Option<Objection>,
     /// Whether this process saw itself in `members`.
     pub(super) was_member: bool,
     pub(super) clocks: PeerClocks,
@@ -122,9 +123,9 @@ pub(super) enum HaltReason {
     /// There is no log.
     Emptied,
     /// The members of etcd are of another cluster of etcd, as after `etcdctl snapshot restore`.
-    OtherEtcd,
+    OtherStore,
     /// The log ends before the node's entries do, or has others.
-    Fork(String),
+    Fork(ForkedValue),
 }
 
 /// A node that stops, and tries to put its record first.
@@ -323,7 +324,7 @@ pub(super) struct PartsOut {
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) to: Option<NodeId>,
-    pub(super) reason: String,
+    pub(super) reason: ReleaseReason,
     /// When it began: boot time.
     pub(super) since: u64,
     /// The latest time by which the state may have removed expired keys.
@@ -386,14 +387,14 @@ impl Group {
         self.members.as_ref().is_some_and(|members| members.list.has(self.settings.node))
     }
 
-    /// Ends everything, with a sentence that says why and what to do.
-    pub(super) fn stop(&mut self, why: String, out: &mut Vec<Action>) {
+    /// Ends everything.
+    pub(super) fn stop(&mut self, why: StopReason, out: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Stopped) {
             return;
         }
         if matches!(self.phase, Phase::Leading(_)) {
             // First, while `epoch` is the primary's own.
-            self.tell_role(GroupRole::Follower, "the group cannot go on", out);
+            self.tell_role(GroupRole::Follower, RoleReason::Stopped, out);
         }
         self.phase = Phase::Stopped;
         self.flight = None;
@@ -401,10 +402,10 @@ impl Group {
     }
 
     /// Tells a role other than `Primary`.
-    pub(super) fn tell_role(&mut self, role: GroupRole, reason: &str, out: &mut Vec<Action>) {
+    pub(super) fn tell_role(&mut self, role: GroupRole, reason: RoleReason, out: &mut Vec<Action>) {
         let epoch = self.epoch();
         self.role = role;
-        out.push(Action::Role { role, epoch, lsn: 0, time: 0, reason: reason.to_owned() });
+        out.push(Action::Role { role, epoch, lsn: 0, time: 0, reason });
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -436,27 +437,17 @@ impl Group {
 
     /// etcd was seeded anew, and cannot show that it was seeded with this node's entries.
     pub(super) fn stop_unproved(&mut self, out: &mut Vec<Action>) {
-        let why = format!(
-            "etcd was reseeded since this node stopped, and no longer has the batches that would show whether this \
-             node's entries, up to {}, were kept. Keep this directory until you are certain. If the others are \
-             right, start this node with an empty one, so that it is resynced; if this one is right, stop all nodes \
-             and run `hedgerow-db cluster adopt` with it",
-            self.log.reaches()
-        );
-        self.stop(why, out);
+        let own = self.log.reaches();
+        self.stop(StopReason::Unproved { own }, out);
     }
 
     /// Stops if a failure is one that no repetition mends. Returns whether it did.
     pub(super) fn is_final(&mut self, failure: &TxnFailure, out: &mut Vec<Action>) -> bool {
         match failure {
             TxnFailure::WentBack => self.stop_restored(out),
-            TxnFailure::OtherCluster => self.halt(HaltReason::OtherEtcd, out),
+            TxnFailure::OtherCluster => self.halt(HaltReason::OtherStore, out),
             // Without a record: nothing says that etcd lacks entries, and it can be repaired.
-            TxnFailure::Corrupt => {
-                let why = "etcd reports that its data is damaged (alarm CORRUPT): replace the damaged member of \
-                           etcd, disarm the alarm, and restart this node";
-                self.stop(why.to_owned(), out);
-            }
+            TxnFailure::Corrupt => self.stop(StopReason::Corrupt, out),
             _ => return false,
         }
         true

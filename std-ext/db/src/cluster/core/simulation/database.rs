@@ -9,6 +9,7 @@ use super::disk::{Disk, Section, Snapshot};
 use super::process::Lease;
 use super::store::Store;
 use crate::clock::TimeSource;
+use crate::cluster::changes::CHANGES;
 use crate::cluster::clock::manual;
 use crate::cluster::core::Entry;
 use crate::cluster::local_log::LocalLog;
@@ -228,7 +229,7 @@ impl Database {
 
     /// The log removes what had expired when it sets the clock back, so this node lacks nothing more.
     fn forget_removals(&mut self, entries: &[Entry]) {
-        if entries.iter().any(Entry::sets_clock_back) {
+        if entries.iter().any(|entry| CHANGES.sets_clock_back(&entry.changes)) {
             self.removed_by = 0;
         }
     }

@@ -111,7 +111,7 @@ impl World {
             Action::Apply(committed) => self.queue_apply(node, number, committed),
             Action::Commit(committed) => self.commit(node, &committed),
             Action::Role { role, epoch, lsn, time, reason } => {
-                self.role(node, number, (role, epoch, lsn, time), &reason);
+                self.role(node, number, (role, epoch, lsn, time), &reason.to_string());
             }
             Action::Hold => self.hold(node, number),
             Action::Unhold => self.unhold(node, number),
@@ -156,7 +156,7 @@ impl World {
                 self.after(5, What::Disarm);
             }
             Action::Released => self.released(node, number),
-            Action::Stop(why) => self.stop(node, number, why),
+            Action::Stop(why) => self.stop(node, number, why.to_string()),
             Action::Note(_) => {}
         }
     }

@@ -8,8 +8,8 @@ use super::etcd::{FakeEtcd, LARGEST_REQUEST, Transaction};
 use super::faults::{Kind, Scenario};
 use super::truth::log_key;
 use super::world::{Node, Trouble, What, World};
+use crate::cluster::core::processes::ProcessPlace;
 use crate::cluster::core::{Event, GroupRole, Members, Tail};
-use crate::cluster::former::FolderPlace;
 
 impl World {
     /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
@@ -367,9 +367,9 @@ impl World {
         // The files were copied; their file system was, and is mounted beside the original; their disk was, and is in
         // another machine.
         machine.place = match self.now % 3 {
-            0 => FolderPlace { inode: machine.place.inode, ..place },
-            1 => FolderPlace { device: place.device + 1, ..place },
-            _ => FolderPlace { boot: machine.place.boot.clone(), ..place },
+            0 => ProcessPlace { inode: machine.place.inode, ..place },
+            1 => ProcessPlace { device: place.device + 1, ..place },
+            _ => ProcessPlace { boot: machine.place.boot.clone(), ..place },
         };
     }
 

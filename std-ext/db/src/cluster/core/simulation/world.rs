@@ -14,10 +14,11 @@ use super::faults::{Fault, Plan, Scenario};
 use super::process::{Call, Process};
 use super::random::Random;
 use super::truth::Truth;
+use crate::cluster::changes::CHANGES;
+use crate::cluster::core::processes::{ProcessPlace, Processes};
 use crate::cluster::core::{
     Event, GroupRole, GroupSettings, HaltOutcome, NodeId, ReadAnswer, TxnFailure, TxnOutcome,
 };
-use crate::cluster::former::{FolderPlace, Processes};
 use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -125,7 +126,7 @@ pub(super) struct Node {
     /// Whether the node ended for good, with a sentence.
     pub(super) stopped: Option<String>,
     /// Where its processes run, and what the folder says of those before.
-    pub(super) place: FolderPlace,
+    pub(super) place: ProcessPlace,
     pub(super) processes: String,
 }
 
@@ -221,7 +222,7 @@ impl World {
             freeze: None,
             foreign: false,
             stopped: None,
-            place: FolderPlace { boot: format!("boot {at}"), device: 1, inode: at as u64 },
+            place: ProcessPlace { boot: format!("boot {at}"), device: 1, inode: at as u64 },
             processes: String::new(),
         });
         let nodes = nodes.collect();
@@ -364,6 +365,7 @@ impl World {
         machine.processes = Processes::print(&former, nonce, &machine.place);
         GroupSettings {
             node: self.nodes[node].id,
+            format: CHANGES,
             nonce,
             former,
             lease: self.nodes[node].lease,

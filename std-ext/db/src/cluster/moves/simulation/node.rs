@@ -4,9 +4,10 @@ use super::env::SimEnv;
 use super::executor::Handle;
 use super::world::{GROUPS, World, keys, node_id};
 use crate::clock::TimeSource;
+use crate::cluster::changes::CHANGES;
 use crate::cluster::clock;
 use crate::cluster::core::Entry;
-use crate::cluster::core::entry::time_behind;
+use crate::cluster::core::format::time_behind;
 use crate::cluster::core::simulation::local_log;
 use crate::cluster::log::{EtcdLog, LogSettings};
 use crate::cluster::moves::source::{Asked, Asks};
@@ -46,7 +47,7 @@ impl Node {
         for entry in entries {
             let replayed = loading.replay(entry.lsn, entry.time, &entry.changes, |_| 0, &mut met);
             replayed.map_err(|why| format!("entry {} of group {group}: {why}", entry.lsn))?;
-            time = time_behind(time, [entry]);
+            time = time_behind(CHANGES, time, [entry]);
         }
         let first = SlotSet::of_range(share(group, GROUPS));
         let change = |slots: SlotSet, (by, owned): &(SlotSet, bool)| match owned {

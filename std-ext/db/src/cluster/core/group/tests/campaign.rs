@@ -76,7 +76,7 @@ fn a_takeover_is_one_transaction() {
     assert_eq!(follower.role(), GroupRole::Primary);
     assert!(follower.told.iter().any(|action| matches!(
         action,
-        Action::Role { role: GroupRole::Primary, epoch: 2, lsn: 4, reason, .. } if reason.contains("ran out")
+        Action::Role { role: GroupRole::Primary, epoch: 2, lsn: 4, reason, .. } if reason.to_string().contains("ran out")
     )));
 }
 

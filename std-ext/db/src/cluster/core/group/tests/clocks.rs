@@ -1,14 +1,12 @@
 //! Primaries whose clocks were ahead for a while.
 
 use super::*;
-use crate::log::change;
 
 const HOUR: u64 = 3_600_000;
 
 /// Appends the entry that says that the clock was set back to the present time.
 fn log_clock(leader: &mut Node, latest: u64) {
-    let mut changes = Vec::new();
-    change::clock(latest, &mut changes);
+    let changes = [CLOCK, &latest.to_le_bytes()].concat();
     leader.append(&[&changes]);
 }
 

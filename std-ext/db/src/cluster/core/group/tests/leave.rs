@@ -11,7 +11,7 @@ fn depose(etcd: &mut Etcd) {
 /// Another node takes over with a proper batch.
 fn take_over(etcd: &mut Etcd) {
     let tail = etcd.tail();
-    etcd.append(tail.epoch + 1, &[b"\x0d"]);
+    etcd.append(tail.epoch + 1, &[b"begin "]);
     etcd.other(|tail| (tail.node, tail.nonce) = (Some(node(2)), 7));
 }
 

@@ -24,9 +24,26 @@ fn node(number: u8) -> NodeId {
     NodeId([number; 20])
 }
 
+/// The content of an entry that sets the clock back begins with this.
+const CLOCK: &[u8] = b"clock ";
+
+#[derive(Debug)]
+struct TestFormat;
+
+impl EntryFormat for TestFormat {
+    fn begin(&self, epoch: Epoch, node: NodeId) -> Vec<u8> {
+        format!("begin {epoch} {node}").into_bytes()
+    }
+
+    fn sets_clock_back(&self, changes: &[u8]) -> bool {
+        changes.starts_with(CLOCK)
+    }
+}
+
 fn settings(number: u8) -> GroupSettings {
     GroupSettings {
         node: node(number),
+        format: &TestFormat,
         nonce: 0x100 + u64::from(number),
         former: Vec::new(),
         lease: LEASE,
@@ -330,9 +347,9 @@ impl Node {
         self.group.status().role
     }
 
-    fn stopped(&self) -> Option<&str> {
+    fn stopped(&self) -> Option<String> {
         self.told.iter().find_map(|action| match action {
-            Action::Stop(why) => Some(&**why),
+            Action::Stop(why) => Some(why.to_string()),
             _ => None,
         })
     }
@@ -354,7 +371,7 @@ impl Node {
         let entries = self.committed().into_iter().flat_map(|committed| committed.entries);
         entries
             .map(|entry| entry.changes)
-            .filter(|changes| changes.first() != Some(&13) || changes.len() > 40)
+            .filter(|changes| !changes.starts_with(b"begin "))
             .collect()
     }
 
@@ -368,7 +385,7 @@ impl Node {
 
     fn notes(&self) -> String {
         let notes = self.told.iter().filter_map(|action| match action {
-            Action::Note(text) => Some(text.as_str()),
+            Action::Note(notice) => Some(notice.to_string()),
             _ => None,
         });
         notes.collect::<Vec<_>>().join("\n")

@@ -12,7 +12,7 @@ fn again() -> GroupSettings {
 
 fn reason(node: &Node) -> String {
     let reason = node.told.iter().rev().find_map(|action| match action {
-        Action::Role { role: GroupRole::Primary, reason, .. } => Some(reason.clone()),
+        Action::Role { role: GroupRole::Primary, reason, .. } => Some(reason.to_string()),
         _ => None,
     });
     reason.unwrap_or_default()

@@ -1,7 +1,6 @@
 //! The primary's trimming.
 
 use super::*;
-use crate::cluster::durable::DurableKey;
 
 fn filled(batches: usize) -> (Etcd, Node) {
     let (mut etcd, mut leader) = leader();

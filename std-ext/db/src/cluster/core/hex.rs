@@ -3,12 +3,12 @@
 use std::fmt::{self, Write};
 
 /// Writes the digits of some bytes.
-pub(super) fn write(bytes: &[u8], into: &mut impl Write) -> fmt::Result {
+pub fn write(bytes: &[u8], into: &mut impl Write) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(into, "{byte:02x}"))
 }
 
 /// Returns the digits of some bytes.
-pub(super) fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     // Writing to a string does not fail.
     let _ = write(bytes, &mut text);
@@ -16,7 +16,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// Returns the bytes of exactly `2 * N` digits.
-pub(super) fn parse<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub fn parse<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
     if digits.len() != 2 * N || !digits.iter().all(is_digit) {

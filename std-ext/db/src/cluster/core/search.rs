@@ -9,7 +9,7 @@ use std::hash::Hash;
 ///
 /// # Panics
 /// If a property that all states must have is broken.
-pub(super) fn all<M>(models: impl IntoIterator<Item = M>) -> (usize, BTreeSet<&'static str>)
+pub fn all<M>(models: impl IntoIterator<Item = M>) -> (usize, BTreeSet<&'static str>)
 where
     M: Model + Send + Sync + 'static,
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
@@ -37,7 +37,7 @@ where
 ///
 /// # Panics
 /// If it never is.
-pub(super) fn broken<M>(model: M, fault: impl Debug, property: &'static str)
+pub fn broken<M>(model: M, fault: impl Debug, property: &'static str)
 where
     M: Model + Send + Sync + 'static,
     M::State: Clone + Hash + PartialEq + Send + Sync + 'static,
