@@ -22,7 +22,8 @@ pub enum Check {
     Model { kind: &'static Kind, name: String },
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the
     /// database's, `db-cluster/...` those that need its feature `cluster`, `db-formats/...` those of its formats,
-    /// `hostile/...` those of hostile users, `std-ext/...` the operating-system layer's.
+    /// `db-group/...` those of the replicated log, `hostile/...` those of hostile users, `std-ext/...` the
+    /// operating-system layer's.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
     Fuzz(String),
@@ -51,7 +52,7 @@ struct Package {
     features: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 5] = [
+const PACKAGES: [Package; 6] = [
     Package { prefix: "db", name: "hedgerow-db", folder: "std-ext/db/", features: &[] },
     Package {
         prefix: "db-cluster",
@@ -64,6 +65,12 @@ const PACKAGES: [Package; 5] = [
         name: "hedgerow-db-formats",
         folder: "std-ext/db/formats/",
         features: &[],
+    },
+    Package {
+        prefix: "db-group",
+        name: "hedgerow-db-group",
+        folder: "std-ext/db/group/",
+        features: &["--all-features"],
     },
     Package {
         prefix: "hostile",

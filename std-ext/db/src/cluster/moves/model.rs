@@ -10,8 +10,8 @@
 //! and none without a fault.
 
 use super::record::{Actor, MovePhase, MoveState};
-use crate::cluster::core::search;
 use MoveState::{Arriving, Cancelled, Copying, Done, Leaving, Moved, Ready, Returned};
+use hedgerow_db_group::search;
 use stateright::{Model, Property};
 use std::collections::HashMap;
 
