@@ -180,13 +180,16 @@
 //!   later requests in place. Requests for one key keep their order while they wait in one queue, even during shutdown.
 //!
 //! # Snapshot maps
-//! A [`SnapshotMap`](crate::SnapshotMap) is a pointer to its current version, a
-//! [`PersistentMap`](#persistent-collections).
+//! A [`SnapshotMap`](crate::SnapshotMap) is a pointer to its current version: a
+//! [`PersistentMap`](#persistent-collections), and a log of changes that no version has yet. A lookup that finds
+//! changes there publishes a version that has them.
 //!
-//! - **Every operation is linearizable,** whatever number of keys it reads or changes. A change takes effect when it
-//!   replaces the current version. Lookups, snapshots, pins, and changes that change nothing (such as a `commit` that
-//!   conflicts), take effect when they load it. A snapshot, and a pinned version, never changes.
-//! - **Waiting:** lookups, `pin` and `snapshot` are wait-free, apart from what [guards](#maps-of-owned-data) cost.
+//! - **Every operation is linearizable,** whatever number of keys it reads or changes. A change takes effect when it is
+//!   appended to the log, or replaces the current version. Lookups, snapshots and pins take effect when they load a
+//!   version whose log is empty, or when one is published for them. A snapshot, and a pinned version, never changes.
+//! - **Waiting:** lookups, `pin` and `snapshot` are wait-free, apart from what [guards](#maps-of-owned-data) cost. One
+//!   that comes after changes publishes them in O(1) if no writer has the turn. Otherwise it tries again 16 times, and
+//!   then makes the changes of the log once more: half as many as there are entries, but at least 64 and at most 4,080.
 //!   Changes are lock-free: one that finds the version replaced begins again. Writers take turns to save work, but a
 //!   writer gives up waiting after 64 tries, whether the other one is descheduled or runs a slow closure. A single
 //!   change may starve: a `write` of many entries beside writers that are always faster.
@@ -194,7 +197,8 @@
 //!   first wins, and the second changes nothing. Keys that a transaction only reads are not compared, so write skew is
 //!   possible. A change to an equal value counts as none.
 //! - **Your code** (closures, `Ord`, `Clone`, `Drop`) may panic, and may use the same map. If it panics, the map is
-//!   unchanged, unless it is the destructor of a version that the change has replaced. If your code changes the map,
+//!   unchanged, unless it is the destructor of a version that the change has replaced. A lookup may call `Ord` and
+//!   `Clone` of keys and values in the log. If your code changes the map,
 //!   the change that called it begins again. **If it changes the map at each call, that change never ends.** A change
 //!   holds a guard while your code runs, so a slow closure keeps garbage. What a closure replaces or removes, and what
 //!   an attempt that has lost leaves, is dropped in place.
@@ -224,10 +228,12 @@
 //! assert!(on_call.pin().values().all(|is_on_call| !is_on_call));
 //! ```
 //!
-//! - **Memory:** lookups and snapshots allocate nothing. A change allocates a node for its version, and
-//!   [copies](crate::persistent#what-a-version-costs) of the nodes on its path; without memory, it aborts. Replaced
-//!   versions are collected in batches of 256 or more. Each change drops at most two, and with them the entries that no
-//!   other version has. So some hundreds of versions wait while a map is being changed, until
+//! - **Memory:** a change [copies](crate::persistent#what-a-version-costs) the nodes on its path that the current
+//!   version shares, and clones key and value for the log. The first lookup after changes allocates a node for a
+//!   version; other lookups and snapshots allocate nothing. Without memory, they abort. Values that are replaced or
+//!   removed stay in the log until the next version is published. Replaced versions are collected in batches of 256, or
+//!   of a thousand changes. Each change drops one batch at most, and with it the entries that no other version has. So
+//!   some hundreds of versions, or those of some thousand changes, wait while a map is being changed, until
 //!   [`reclaim`](crate::SnapshotMap::reclaim) or the end of the map:
 //!
 //! ```

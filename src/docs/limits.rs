@@ -99,8 +99,8 @@
 //!
 //! # Persistent collections
 //! - **A change of a shared node copies it.** The first change after a clone copies a path: about 3.5 kB in a map of a
-//!   million `u64` entries, and 10 kB with `String` keys. Each change of a [`SnapshotMap`](crate::SnapshotMap) does. An
-//!   insertion takes two to nine times as long as into an [`OrdMap`](crate::OrdMap).
+//!   million `u64` entries, and 10 kB with `String` keys. So does the first change of a node of a
+//!   [`SnapshotMap`](crate::SnapshotMap) after a lookup or a snapshot.
 //! - **Writers of a `SnapshotMap` take turns.** More threads do not write faster. Put changes that belong together into
 //!   one [`write`](crate::SnapshotMap::write).
 //! - **The last version drops everything at once**, in the thread that drops it.

@@ -120,6 +120,7 @@
 //!   them.
 //! - `AR-1` (`fence/tree/arena.rs`): reuse of freed leaves.
 //! - `SV-1` ↔ `SV-2` (`persistent/current.rs`): publication of a version of a `SnapshotMap`.
+//! - `SV-3` ↔ `SV-4` (`persistent/log.rs`): a change that is appended to the log of a version, and the seal of the log.
 //! - `CT-1` ↔ `CT-2`, `CT-3` (`sync/references.rs`): a dropped reference; the last one, before it frees the block; the
 //!   only one, before it changes the block.
 //!

@@ -5,6 +5,7 @@ use super::PersistentMap;
 use super::block::Block;
 use super::commit::{Conflict, merge};
 use super::current::Current;
+use super::log::{Change, Log};
 use crate::api::hash::KeyHash;
 use crate::reclaim::garbage::Garbage;
 use crate::reclaim::node::{NodeHeader, NodePtr, ReclaimNode};
@@ -162,6 +163,7 @@ fn cell(value: u32) -> Cell {
 struct Version {
     header: NodeHeader,
     map: UnsafeCell<Option<Map>>,
+    log: Log<u32, Cell>,
 }
 
 // SAFETY: the header is the first field.
@@ -206,6 +208,7 @@ impl Shared {
     fn version(&self, map: Map) -> NodePtr<Version> {
         let version = Box::new(Version {
             header: NodeHeader::new(KeyHash(0)),
+            log: Log::new(map.len()),
             map: UnsafeCell::new(Some(map)),
         });
         let version = NodePtr(NonNull::from(Box::leak(version)));
@@ -260,6 +263,45 @@ impl Shared {
             // SAFETY: no other thread has it.
             unsafe { Version::free(new.0) };
         }
+    }
+
+    /// As a writer with the turn appends to the log of the current version. Returns whether the log took the change.
+    fn append(&self, slot: usize, key: u32, value: u32) -> bool {
+        let slot = self.domain.slot(slot);
+        self.domain.pin(slot);
+        // SAFETY: the model keeps the memory until it ends.
+        let log = unsafe { &(*self.current.load()).log };
+        // SAFETY: one thread of each model appends, or two that have the turn.
+        let appended = unsafe { log.append(Change::Put(key, cell(value))) };
+        Domain::unpin(slot);
+        appended.is_ok()
+    }
+
+    /// As `SnapshotMap::publish` out of turn: replaces the version by one that has the changes of its log, and returns
+    /// that one.
+    fn publish(&self, slot: usize) -> Map {
+        let pinned = self.domain.slot(slot);
+        self.domain.pin(pinned);
+        let (base, before) = self.load();
+        // SAFETY: the model keeps the memory until it ends.
+        let log = unsafe { &(*base).log };
+        log.seal();
+        // SAFETY: just sealed.
+        let map = unsafe { log.replay(&before) };
+        drop(before);
+        let (published, new) = (map.clone(), self.version(map));
+        let is_replaced = self.current.replace(base, new.0.as_ptr());
+        Domain::unpin(pinned);
+        assert!(is_replaced, "another thread has replaced the version");
+        // SAFETY: this thread alone has replaced it.
+        unsafe {
+            self.garbage.add_and_free(
+                || &self.domain,
+                || slot,
+                NodePtr(NonNull::new(base).unwrap()),
+            );
+        }
+        published
     }
 
     /// As `SnapshotMap::commit`.
@@ -369,5 +411,29 @@ fn loom_two_committers() {
         assert_eq!(one, if has_won { 20 } else { 10 }, "a commit is lost");
         assert!(again && two == 10, "a commit of another key is lost");
         saw(if has_won { "mine" } else { "theirs" }.into());
+    });
+}
+
+/// A writer appends changes to the log, while a reader seals it, and publishes a version that has them. A change that
+/// the log takes is in that version, complete; the others are not, and are made again.
+#[test]
+fn loom_a_log_is_sealed_while_changes_are_appended() {
+    explore(3, ["0 of 0", "1 of 1", "2 of 2"], |saw| {
+        let map = Shared::new(&[7]);
+        let (theirs, slot, mine) = (map.clone(), map.slot(), map.slot());
+        let reader = thread::spawn(move || {
+            let seen = theirs.publish(slot);
+            seen.values().skip(1).for_each(|value| assert_eq!(value.read(), 5, "a torn change"));
+            seen.len() - 1
+        });
+        let (first, second) = (map.append(mine, 8, 5), map.append(mine, 9, 5));
+        let seen = reader.join().unwrap();
+        // Changes of the version that the reader has published are in its log.
+        // SAFETY: the model keeps the memory until it ends, and there are no other threads.
+        let later = unsafe { &(*map.current.load()).log }.len();
+        map.end();
+        let appended = usize::from(first) + usize::from(second);
+        assert_eq!(seen + later, appended, "a change is lost");
+        saw(std::format!("{seen} of {}", appended - later));
     });
 }

@@ -72,6 +72,9 @@ mod diff;
 mod edit;
 mod iter;
 mod join;
+#[cfg(any(not(hedgerow_loom), all(test, not(hedgerow_shuttle))))]
+#[cfg_attr(hedgerow_loom, allow(dead_code, reason = "models use a part of it"))]
+mod log;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 pub mod map;

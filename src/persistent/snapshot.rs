@@ -1,17 +1,29 @@
 //! `SnapshotMap`: a version that threads share, and replace.
 //!
-//! The map is a pointer to its current version, an ordinary [`PersistentMap`]. A reader takes a guard and follows the
-//! pointer. A writer changes a clone, which copies a path, and replaces the pointer if it is still the same; otherwise
-//! it begins again. The version that was replaced is garbage, as a removed entry of a [`HashMap`](crate::HashMap) is:
-//! it is dropped when no guard is left that may have seen it, and drops what no other version shares.
+//! The map is a pointer to its current version: an ordinary [`PersistentMap`], and a [log](super::log) of the changes
+//! since it was published. A reader takes a guard and follows the pointer. If the log is empty, the version is up to
+//! date. Otherwise the reader publishes a version that has the changes, and its log is empty again.
 //!
-//! Two writers that work side by side would copy paths in vain. So a writer waits for its turn, but only for some time:
-//! no writer waits for one that is descheduled.
+//! So while nobody reads, writers publish nothing. The writer whose turn it is has a *working copy*, which is the
+//! current version with the changes of its log. It changes nodes of it in place, once it has copied them from the
+//! current version, and appends each change to the log, where it takes effect. A thousand insertions of one thread then
+//! copy each node at most once, and not once each. If readers come often, a log pays nothing: a writer changes a clone
+//! of the current version, which copies a path, and replaces the pointer.
+//!
+//! The working copy saves work, and nothing depends on it: the version and its log say what the map has. So nobody
+//! waits for a writer that is descheduled, or whose turn takes long because of a slow closure. Readers and writers try
+//! to get the turn for some time. Then they seal the log, replay it on a clone of the version, and replace that. The
+//! writer whose turn it was cannot append to the sealed log, gives its working copy up, and begins again. Two writers
+//! that work side by side would copy paths in vain, so they take turns as long as that works.
+//!
+//! A version that was replaced is garbage, as a removed entry of a [`HashMap`](crate::HashMap) is: it is dropped when
+//! no guard is left that may have seen it, and drops what no other version shares.
 
 mod ops;
 mod traits;
+mod version;
+mod write;
 
-use super::commit;
 pub use super::commit::Conflict;
 use super::current::Current;
 use super::map::PersistentMap;
@@ -21,30 +33,23 @@ use crate::reclaim::collector::{Collector, Readers};
 use crate::reclaim::guard::{Guard, Stalled};
 use crate::reclaim::methods::collector_methods;
 use crate::reclaim::node::{List, NodePtr};
-use crate::reclaim::pair::{KeyNode, out_of_memory};
-use crate::reclaim::retired::{Fresh, NodeList, Retired, Unlinked};
-use crate::sync::backoff::Backoff;
+use crate::reclaim::retired::{NodeList, Retired};
 use core::borrow::Borrow;
 use core::fmt;
 use core::ops::Deref;
 use core::ptr;
-
-/// A node of the garbage: a version.
-type Version<K, V> = KeyNode<PersistentMap<K, V>>;
-
-/// The version that was replaced, which becomes garbage on drop; or the new one, if another writer was faster.
-type Replaced<'a, K, V> = Result<Option<Unlinked<'a, Version<K, V>>>, Fresh<Version<K, V>>>;
+use version::{Shown, Version, VersionNode, Working, node_of};
 
 /// A concurrent ordered map with snapshots of all its entries, which take a few nanoseconds.
 ///
-/// [`snapshot`](Self::snapshot) returns the current version as a [`PersistentMap`], without a lock and without waiting;
-/// writers go on meanwhile, and the snapshot stays as it is. Lookups take no lock either. Each change is atomic, also
+/// [`snapshot`](Self::snapshot) returns the current version as a [`PersistentMap`], without waiting for anyone; writers
+/// continue meanwhile, and the snapshot stays as it is. Lookups do not wait either. Each change is atomic, also
 /// one of many entries ([`write`](Self::write)), and so is a change that was prepared on a snapshot
 /// ([`commit`](Self::commit)).
 ///
-/// A change copies a path of nodes, 3.5 kilobytes in a map of a million pairs of numbers, because readers may be
-/// using them. Writers take turns. If you need no snapshots, an [`OrdMap`](crate::OrdMap) takes changes several times
-/// faster, and from many threads at once.
+/// Writers take turns. While nobody reads, they change nodes in place, as in a [`PersistentMap`] without clones. The
+/// first change of a node after a read or a snapshot copies it: a path of 3.5 kilobytes in a map of a million pairs of
+/// numbers. If you need no snapshots, an [`OrdMap`](crate::OrdMap) takes changes from many threads at once.
 ///
 /// ```
 /// use hedgerow::persistent::SnapshotMap;
@@ -65,11 +70,12 @@ type Replaced<'a, K, V> = Result<Option<Unlinked<'a, Version<K, V>>>, Fresh<Vers
 /// ```
 ///
 /// # Guarantees
-/// - Every operation is linearizable. Those that change nothing take place when they load the current version; changes
-///   take place when they replace it.
+/// - Every operation is linearizable.
 /// - A thread that sees a version sees everything that happened before the change that made it.
-/// - Lookups and snapshots are wait-free, but for the first guard of a thread, which may allocate. A change is
-///   lock-free: it begins again if another one was faster.
+/// - Lookups and snapshots are wait-free, but for the first guard of a thread, which may allocate. After changes, the
+///   first of them publishes a version, which takes O(1) if it gets the writers' turn. If it does not, because a writer
+///   is descheduled, it makes up to 4,080 changes once more itself. A change is lock-free: it begins again if another
+///   one was faster.
 /// - User code (closures, `Ord`, `Clone`, `Drop`) may panic, which leaves the map unchanged, and may use the same map:
 ///   nothing is locked that readers or other writers need. If it changes the map, the change that has called it begins
 ///   again. **If it changes the map at each call, that change never ends.**
@@ -79,21 +85,18 @@ pub struct SnapshotMap<K, V> {
     /// Those of `retired`: every lookup reads this, apart from the garbage, which writers change.
     readers: Readers,
     /// The current version, or null for an empty one.
-    current: Current<Version<K, V>>,
+    current: Current<VersionNode<K, V>>,
     /// What null stands for.
     empty: PersistentMap<K, V>,
-    /// Held by the writer whose turn it is. Nothing depends on it.
-    turn: Lock<()>,
-    retired: Retired<Version<K, V>>,
+    /// Held by the writer whose turn it is.
+    turn: Lock<Working<K, V>>,
+    retired: Retired<VersionNode<K, V>>,
 }
 
 // SAFETY: the map moves with its versions, and no other thread has a reference to one then.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for SnapshotMap<K, V> {}
 // SAFETY: many threads read the versions, and any of them may drop one.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for SnapshotMap<K, V> {}
-
-/// How often a writer looks whether its turn has come. Then it does not wait any longer.
-const PATIENCE: usize = 64;
 
 impl<K, V> SnapshotMap<K, V> {
     /// Returns an empty map. Allocates nothing, and fits a `static`.
@@ -102,7 +105,7 @@ impl<K, V> SnapshotMap<K, V> {
             readers: Readers::new(),
             current: Current::new(),
             empty: PersistentMap::new(),
-            turn: Lock::new(()),
+            turn: Lock::new(Working::new()),
             retired: Retired::new(),
         }
     }
@@ -118,20 +121,46 @@ impl<K, V> SnapshotMap<K, V> {
         self.retired.set_readers(readers);
     }
 
-    /// Returns the current version and its node.
-    fn load<'g>(&'g self, _guard: &'g Guard<'_>) -> (*mut Version<K, V>, &'g PersistentMap<K, V>) {
+    /// Returns the current version and its node, or null if none was published.
+    #[inline(always)]
+    fn current<'g>(&self, _guard: &'g Guard<'_>) -> Shown<'g, K, V> {
         let node = self.current.load();
-        match ptr::NonNull::new(node) {
-            // SAFETY: the version was current while the guard was held, so it is not dropped before the guard is.
-            Some(version) => (node, unsafe { &NodePtr(version).live().fields().key }),
-            None => (node, &self.empty),
+        // SAFETY: the version was current while the guard was held, so it is not dropped before the guard is.
+        let version =
+            ptr::NonNull::new(node).map(|node| unsafe { &NodePtr(node).live().fields().key });
+        Shown { node, version }
+    }
+
+    /// Returns the map as it is now, or as it was at some time since this call began.
+    #[inline(always)]
+    fn load<'g>(&'g self, guard: &'g Guard<'_>) -> &'g PersistentMap<K, V> {
+        let found = self.current(guard);
+        match found.version {
+            Some(version) if version.log.len() > 0 => self.load_published(&found, version, guard),
+            Some(version) => &version.map,
+            None => &self.empty,
         }
+    }
+
+    /// Publishes the changes of the log.
+    #[cold]
+    #[inline(never)]
+    fn load_published<'g>(
+        &'g self,
+        found: &Shown<'g, K, V>,
+        version: &'g Version<K, V>,
+        guard: &'g Guard<'_>,
+    ) -> &'g PersistentMap<K, V> {
+        self.publish(found, version);
+        // The log of the version that is current now may have changes already, but all of them were made after it was
+        // published, and that was after this call began.
+        self.current(guard).version.map_or(&self.empty, |version| &version.map)
     }
 
     /// Returns the current version. It stays as it is, for as long as you keep it.
     ///
     /// Wait-free, O(1): it counts a handle of the root. Threads that take snapshots all the time contend for this
-    /// count; [`pin`](Self::pin) writes nothing that is shared.
+    /// count; [`pin`](Self::pin) counts nothing.
     ///
     /// ```
     /// let map = hedgerow::persistent::SnapshotMap::from([(1, 'a')]);
@@ -141,7 +170,7 @@ impl<K, V> SnapshotMap<K, V> {
     /// ```
     pub fn snapshot(&self) -> PersistentMap<K, V> {
         let guard = self.readers.pin();
-        self.load(&guard).1.clone()
+        self.load(&guard).clone()
     }
 
     /// Returns the current version under a guard, for many lookups. It dereferences to a [`PersistentMap`].
@@ -157,7 +186,7 @@ impl<K, V> SnapshotMap<K, V> {
     /// ```
     pub fn pin(&self) -> PinnedVersion<'_, K, V> {
         let guard = self.readers.pin();
-        let version = ptr::from_ref(self.load(&guard).1);
+        let version = ptr::from_ref(self.load(&guard));
         PinnedVersion { version, _guard: guard }
     }
 
@@ -176,7 +205,7 @@ impl<K, V> SnapshotMap<K, V> {
         V: Clone,
     {
         let guard = self.readers.pin();
-        self.load(&guard).1.get(key).cloned()
+        self.load(&guard).get(key).cloned()
     }
 
     /// Returns whether the map has a key. Wait-free, O(log n).
@@ -185,13 +214,13 @@ impl<K, V> SnapshotMap<K, V> {
         K: Borrow<Q>,
     {
         let guard = self.readers.pin();
-        self.load(&guard).1.contains_key(key)
+        self.load(&guard).contains_key(key)
     }
 
     /// Returns the number of entries. Wait-free, O(1).
     pub fn len(&self) -> usize {
         let guard = self.readers.pin();
-        self.load(&guard).1.len()
+        self.load(&guard).len()
     }
 
     /// Returns whether there are no entries.
@@ -204,8 +233,10 @@ impl<K, V> SnapshotMap<K, V> {
         self.retired.pending()
     }
 
-    /// Drops the versions that were replaced and that no guard can see any more.
+    /// Drops the versions that were replaced and that no guard can see any more, and what only they have.
     pub fn reclaim(&self) {
+        // The log may have entries that the map has lost since.
+        let _ = self.len();
         self.retired.reclaim();
     }
 
@@ -225,149 +256,6 @@ impl<K, V> SnapshotMap<K, V> {
     /// Returns the last version.
     pub fn into_inner(self) -> PersistentMap<K, V> {
         self.snapshot()
-    }
-
-    /// Makes `new` the current version, if `base` still is. Otherwise hands `new` back.
-    fn replace(&self, base: *mut Version<K, V>, new: Fresh<Version<K, V>>) -> Replaced<'_, K, V> {
-        if !self.current.replace(base, new.live().ptr().0.as_ptr()) {
-            return Err(new);
-        }
-        new.take();
-        // SAFETY: the node was the current one, and this thread alone has replaced it.
-        Ok(ptr::NonNull::new(base).map(|base| unsafe { self.retired.unlinked(NodePtr(base)) }))
-    }
-
-    /// Waits for the turn of this writer, for some time.
-    fn wait_for_turn(&self) -> Option<crate::facade::lock::Guard<'_, ()>> {
-        let mut backoff = Backoff::spinning();
-        for _ in 0..PATIENCE {
-            if let Some(turn) = self.turn.try_lock() {
-                return Some(turn);
-            }
-            let _ = backoff.wait();
-        }
-        None
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
-    /// Changes the map by a closure, as one atomic step, and returns the closure's result.
-    ///
-    /// The closure gets a version of its own, which becomes the current one. **It is called again if another writer was
-    /// faster**, so it should have no other effects. Changes in one call copy each node at most once, so many in one
-    /// call are much cheaper than many calls.
-    ///
-    /// No other thread waits for the closure. If it panics, the map is unchanged. It may use the map, and reads the
-    /// current version there; if it changes the map there, it is called again, so it must not do so each time. While it
-    /// runs, removed entries are kept in all maps without a collector, or in those with the map's
-    /// [collector](Self::with_collector).
-    ///
-    /// ```
-    /// let map = hedgerow::persistent::SnapshotMap::from([("a", 1), ("b", 2)]);
-    /// let sum = map.write(|map| {
-    ///     let sum = map.values().sum::<i32>();
-    ///     map.insert("sum", sum);
-    ///     sum
-    /// });
-    /// assert_eq!((sum, map.len()), (3, 3));
-    /// ```
-    pub fn write<R>(&self, mut change: impl FnMut(&mut PersistentMap<K, V>) -> R) -> R {
-        self.write_by((), |map, ()| change(map), |_, _| ())
-    }
-
-    /// Changes the map as `change` does. If another writer was faster, `undo` takes back what the change has consumed
-    /// from the version that was not published.
-    fn write_by<S, R>(
-        &self,
-        mut input: S,
-        mut change: impl FnMut(&mut PersistentMap<K, V>, S) -> R,
-        mut undo: impl FnMut(PersistentMap<K, V>, R) -> S,
-    ) -> R {
-        let mut turn = None;
-        loop {
-            turn = turn.or_else(|| self.wait_for_turn());
-            let guard = self.readers.pin();
-            let (base, version) = self.load(&guard);
-            let mut map = version.clone();
-            let result = change(&mut map, input);
-            if map.ptr_eq(version) {
-                return result;
-            }
-            let new = Version::new(map).unwrap_or_else(out_of_memory::<K, V, _, _>);
-            match self.replace(base, new) {
-                Ok(replaced) => {
-                    // Destructors run with nothing held, or a slow one would delay writers and keep garbage.
-                    drop((turn, guard));
-                    drop(replaced);
-                    return result;
-                }
-                Err(new) => {
-                    drop(guard);
-                    input = undo(Version::into_inner(new), result);
-                }
-            }
-        }
-    }
-
-    /// Stores a value, and returns a clone of the one that it replaces. Keeps the old key. O(log n).
-    ///
-    /// ```
-    /// let map = hedgerow::persistent::SnapshotMap::new();
-    /// assert_eq!(map.insert(7, "seven"), None);
-    /// assert_eq!(map.insert(7, "sieben"), Some("seven"));
-    /// ```
-    pub fn insert(&self, key: K, value: V) -> Option<V> {
-        let change =
-            |map: &mut PersistentMap<K, V>, (key, value)| map.insert_with_index(key, value);
-        let undo = |mut map: PersistentMap<K, V>, inserted| map.undo_insert(inserted);
-        let inserted = self.write_by((key, value), change, undo);
-        inserted.replaced.map(|(_, value)| value)
-    }
-
-    /// Removes a key, and returns a clone of its value. O(log n).
-    pub fn remove<Q: Ord + ?Sized>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
-        self.write(|map| map.remove(key))
-    }
-
-    /// Removes all entries.
-    pub fn clear(&self) {
-        self.write(PersistentMap::clear);
-    }
-
-    /// Publishes the changes that lead from the snapshot `base` to `new`, if nobody has changed the same keys since.
-    ///
-    /// If `base` is still the current version, `new` replaces it. Otherwise the changes from `base` to `new` are
-    /// applied to the current version, provided that it has, for each key that they concern, what `base` has. This is a
-    /// transaction with *snapshot isolation*: of two that change the same key, the first one wins. Keys that a
-    /// transaction has read and not changed are not compared.
-    ///
-    /// Takes O(d log n) for `d` changes.
-    ///
-    /// # Errors
-    /// [`Conflict`], with the keys that others have changed and the version in which they have. Nothing has changed.
-    ///
-    /// ```
-    /// let map = hedgerow::persistent::SnapshotMap::from([("a", 1), ("b", 2)]);
-    /// let base = map.snapshot();
-    /// let mut new = base.clone();
-    /// new.insert("a", 10);
-    /// map.insert("b", 20);
-    /// assert!(map.commit(&base, &new).is_ok(), "another key");
-    /// map.insert("a", 11);
-    /// assert_eq!(map.commit(&base, &new).unwrap_err().keys, ["a"]);
-    /// ```
-    pub fn commit(
-        &self,
-        base: &PersistentMap<K, V>,
-        new: &PersistentMap<K, V>,
-    ) -> Result<(), Conflict<K, V>>
-    where
-        V: PartialEq,
-    {
-        self.write(|map| commit::merge(map, base, new))
     }
 }
 
@@ -410,8 +298,7 @@ impl<K, V> From<PersistentMap<K, V>> for SnapshotMap<K, V> {
     fn from(map: PersistentMap<K, V>) -> Self {
         let made = Self::new();
         if !map.is_empty() {
-            let node = Version::new(map).unwrap_or_else(out_of_memory::<K, V, _, _>);
-            made.current.replace(ptr::null_mut(), node.take().0.as_ptr());
+            made.current.replace(ptr::null_mut(), node_of(map, 1).take().0.as_ptr());
         }
         made
     }

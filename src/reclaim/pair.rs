@@ -129,15 +129,6 @@ impl<K> KeyNode<K> {
     }
 }
 
-impl<K> KeyNode<K> {
-    /// Returns the key of a node, and frees it.
-    #[cfg(feature = "persistent")]
-    pub(crate) fn into_inner(node: Fresh<Self>) -> K {
-        // SAFETY: no other thread has the node, and it was allocated with the layout of a box.
-        unsafe { Box::from_raw(node.take().0.as_ptr()) }.key
-    }
-}
-
 /// Ends an operation that waits, and therefore fails only if there is no memory.
 #[cold]
 pub(crate) fn out_of_memory<K, V, T, E>(_why: E) -> T {

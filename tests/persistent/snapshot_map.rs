@@ -7,11 +7,12 @@ use crate::support::fuse::{FUSE, burn};
 use crate::support::panics;
 use crate::support::rng::Rng;
 use crate::support::tracked::Tracked;
+use hedgerow::Op;
 use hedgerow::owned::Collector;
 use hedgerow::persistent::{PersistentMap, SnapshotMap};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 #[test]
@@ -37,6 +38,86 @@ fn one_thread_agrees_with_std() {
     }
     versions.push((map.into_inner(), model));
     assert!(versions.iter().all(|(map, model)| map.iter().eq(model)), "a version has changed");
+}
+
+/// A removal of an absent key leaves the writer with a working copy, and the log empty. A change of another kind then
+/// replaces the version.
+#[test]
+fn a_working_copy_is_given_up_with_its_version() {
+    let map = SnapshotMap::from([(1, 'a')]);
+    assert_eq!(map.remove(&0), None);
+    map.write(|map| map.insert(2, 'b'));
+    map.insert(3, 'c');
+    assert_eq!(map.snapshot(), [(1, 'a'), (2, 'b'), (3, 'c')].into(), "a change is lost");
+}
+
+/// A writer makes a change in the log, while another one, which does not get the turn, prepares a version without it.
+#[test]
+fn a_change_out_of_turn_keeps_the_log() {
+    let map = SnapshotMap::from([(1, 1)]);
+    let ((to_other, asked), (to_us, begun)) = (mpsc::channel(), mpsc::channel());
+    thread::scope(|scope| {
+        let map = &map;
+        scope.spawn(move || {
+            let mut calls = 0;
+            let () = asked.recv().unwrap();
+            // The turn is taken, so this loses patience.
+            map.write(|new| {
+                calls += 1;
+                if calls == 1 {
+                    to_us.send(()).unwrap();
+                    let () = asked.recv().unwrap();
+                }
+                new.insert(3, 3);
+            });
+        });
+        map.update(&1, |_| {
+            to_other.send(()).unwrap();
+            begun.recv().unwrap();
+            2
+        });
+        map.insert(2, 2);
+        to_other.send(()).unwrap();
+    });
+    assert_eq!(map.snapshot(), [(1, 2), (2, 2), (3, 3)].into(), "a change is lost");
+}
+
+/// Changes of each kind are logged, and made again by whoever does not get the turn.
+#[test]
+fn logged_changes_are_made_again() {
+    let map: SnapshotMap<u64, u64> = (0..100).map(|n| (n, n)).collect();
+    let mut model: BTreeMap<u64, u64> = (0..100).map(|n| (n, n)).collect();
+    let mut snapshots = Vec::new();
+    for round in 0..50 {
+        assert_eq!(map.insert(round, 7), model.insert(round, 7));
+        assert_eq!(map.remove(&(round + 1)), model.remove(&(round + 1)));
+        assert!(map.insert_if_absent(200 + round, 1).is_ok());
+        assert!(map.insert_if_absent(200 + round, 2).is_err());
+        model.insert(200 + round, 1);
+        assert_eq!(map.update(&(200 + round), |n| n + 1), Some(2));
+        model.insert(200 + round, 2);
+        assert_eq!(map.remove_if(&90, |_, _| false), None);
+        assert_eq!(map.remove_if(&(99 - round), |_, _| true), model.remove(&(99 - round)));
+        assert_eq!((map.pop_first(), map.pop_last()), (model.pop_first(), model.pop_last()));
+        map.compute(300, |found| found.map_or(Op::Insert(0), |_| Op::Remove));
+        if model.remove(&300).is_none() {
+            model.insert(300, 0);
+        }
+        let mut calls = 0;
+        // Under the turn, a snapshot has to replay the log.
+        let last = *model.keys().next_back().unwrap();
+        map.update(&last, |n| {
+            calls += 1;
+            if calls == 1 && round % 3 == 0 {
+                snapshots.push((map.snapshot(), model.clone()));
+                assert_eq!(map.len(), model.len(), "a change is lost");
+            }
+            n + 1
+        });
+        *model.get_mut(&last).unwrap() += 1;
+    }
+    snapshots.push((map.into_inner(), model));
+    assert!(snapshots.iter().all(|(map, model)| map.iter().eq(model)), "a change is lost");
 }
 
 /// Writers move amounts between accounts. No snapshot, pinned version or range shows a part of a move.

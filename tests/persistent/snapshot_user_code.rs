@@ -222,6 +222,36 @@ fn a_closure_may_wait_for_other_writers() {
     });
 }
 
+/// As above, where the change would go into the log: neither readers nor writers wait for the closure.
+#[test]
+fn a_closure_of_a_logged_change_may_wait_for_others() {
+    within(20, "a closure that waits for a reader and a writer", || {
+        let map = SnapshotMap::from([(0, 0)]);
+        map.insert(3, 3);
+        let ((to_other, asked), (to_closure, done)) = (mpsc::channel(), mpsc::channel());
+        std::thread::scope(|scope| {
+            let map = &map;
+            scope.spawn(move || {
+                let () = asked.recv().unwrap();
+                assert_eq!((map.get_cloned(&3), map.snapshot().len()), (Some(3), 2));
+                map.insert(1, 1);
+                to_closure.send(()).unwrap();
+            });
+            let mut calls = 0;
+            map.update(&0, |old| {
+                calls += 1;
+                if calls == 1 {
+                    to_other.send(()).unwrap();
+                    done.recv().unwrap();
+                }
+                old + 1
+            });
+            assert_eq!(calls, 2);
+        });
+        assert_eq!(map.snapshot(), [(0, 1), (1, 1), (3, 3)].into());
+    });
+}
+
 /// A leaked guard keeps replaced versions from being dropped before the map is, and does nothing else.
 #[test]
 fn leaked_guards_and_versions_are_harmless() {
@@ -233,7 +263,7 @@ fn leaked_guards_and_versions_are_harmless() {
     std::mem::forget(map.pin());
     std::mem::forget(map.get(&0));
     for n in 1..2000 {
-        map.insert(0, Tracked::new(n, &alive));
+        map.write(|map| map.insert(0, Tracked::new(n, &alive)));
     }
     map.reclaim();
     assert_eq!(

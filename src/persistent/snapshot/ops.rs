@@ -4,6 +4,8 @@ use super::SnapshotMap;
 use crate::api::op::{Computed, Op};
 use crate::error::OccupiedError;
 use crate::persistent::PersistentMap;
+use crate::persistent::log::Change;
+use crate::persistent::map::out_of_memory;
 use crate::reclaim::borrowed::Ref;
 use core::borrow::Borrow;
 use core::ops::{Bound, RangeBounds};
@@ -15,7 +17,7 @@ impl<K, V> SnapshotMap<K, V> {
         find: impl FnOnce(&PersistentMap<K, V>) -> Option<(&K, &V)>,
     ) -> Option<Ref<'_, K, V>> {
         let guard = self.readers.pin();
-        let (key, value) = find(self.load(&guard).1)?;
+        let (key, value) = find(self.load(&guard))?;
         let (key, value) = (key.into(), value.into());
         // SAFETY: `find` works for a borrow of any lifetime, so the entry is of the version, which the guard keeps, or
         // static.
@@ -46,7 +48,7 @@ impl<K, V> SnapshotMap<K, V> {
         K: Borrow<Q>,
     {
         let guard = self.readers.pin();
-        self.load(&guard).1.get(key).map(read)
+        self.load(&guard).get(key).map(read)
     }
 
     /// Returns a clone of a key's value, or the default if it has none. Inserts nothing. Wait-free, O(log n).
@@ -123,7 +125,7 @@ impl<K, V> SnapshotMap<K, V> {
         K: Borrow<Q>,
     {
         let guard = self.readers.pin();
-        if is_backward(&range) { 0 } else { self.load(&guard).1.range_len(range) }
+        if is_backward(&range) { 0 } else { self.load(&guard).range_len(range) }
     }
 }
 
@@ -151,14 +153,23 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     /// assert_eq!((occupied.current, occupied.into_parts()), ('a', (1, 'b')));
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V, V>> {
-        let change = |map: &mut PersistentMap<K, V>, (key, value)| match map.get(&key) {
-            Some(current) => Err(OccupiedError::new(key, value, current.clone())),
-            None => Ok(map.insert_with_index(key, value)),
-        };
-        let undo = |mut map: PersistentMap<K, V>, inserted: Result<_, OccupiedError<K, V, V>>| {
-            inserted.map_or_else(OccupiedError::into_parts, |inserted| map.undo_insert(inserted))
-        };
-        self.write_by((key, value), change, undo).map(drop)
+        self.edit(Some(Change::Put(key, value)), |map, change| {
+            let Some(Change::Put(key, value)) = change else {
+                unreachable!("each attempt gets what the one before it has left")
+            };
+            let current = match map.place(key) {
+                Ok(place) => map.tree.entry_at(&place).1.clone(),
+                Err(place) => {
+                    let inserted = map.tree.insert_at(&place, key.clone(), value.clone());
+                    inserted.unwrap_or_else(|(why, ..)| out_of_memory(why));
+                    return Ok(());
+                }
+            };
+            match change.take() {
+                Some(Change::Put(key, value)) => Err(OccupiedError::new(key, value, current)),
+                _ => unreachable!("as above"),
+            }
+        })
     }
 
     /// Returns a clone of the key's value, after storing `value` if it has none. O(log n).
@@ -209,10 +220,14 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.write(|map| {
-            let new = change(map.get(key)?);
+        self.edit(None, |map, made| {
+            *made = None;
+            let place = map.place(key).ok()?;
+            let new = change(map.tree.entry_at(&place).1);
             let after = new.clone();
-            *map.get_mut(key)? = new;
+            let (key, value) = map.tree.get_mut(&place).unwrap_or_else(|why| out_of_memory(why));
+            *made = Some(Change::Put(key.clone(), new.clone()));
+            *value = new;
             Some(after)
         })
     }
@@ -231,18 +246,20 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     /// ```
     #[expect(clippy::needless_pass_by_value, reason = "as in other maps")]
     pub fn compute(&self, key: K, mut decide: impl FnMut(Option<&V>) -> Op<V>) -> Computed<V> {
-        self.write(|map| {
+        self.edit(None, |map, made| {
+            *made = None;
             let found = map.get(&key);
             let before = found.cloned();
             let after = match decide(found) {
                 Op::Keep => before.clone(),
                 Op::Insert(value) => {
                     let after = value.clone();
+                    *made = Some(Change::Put(key.clone(), value.clone()));
                     map.insert(key.clone(), value);
                     Some(after)
                 }
                 Op::Remove => {
-                    map.remove(&key);
+                    *made = map.remove_entry(&key).map(|(key, _)| Change::Remove(key));
                     None
                 }
             };
@@ -265,20 +282,37 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.write(|map| {
-            let (found, value) = map.get_key_value(key)?;
-            if condition(found, value) { map.remove(key) } else { None }
+        self.edit(None, |map, made| {
+            *made = None;
+            let place = map.place(key).ok()?;
+            let (found, value) = map.tree.entry_at(&place);
+            if !condition(found, value) {
+                return None;
+            }
+            let (key, value) = map.remove_place(&place);
+            *made = Some(Change::Remove(key));
+            Some(value)
         })
     }
 
     /// Removes the entry with the smallest key, and returns a clone of it. O(log n).
     pub fn pop_first(&self) -> Option<(K, V)> {
-        self.write(PersistentMap::pop_first)
+        self.edit(None, |map, made| {
+            *made = None;
+            let popped = map.pop_first()?;
+            *made = Some(Change::Remove(popped.0.clone()));
+            Some(popped)
+        })
     }
 
     /// Removes the entry with the greatest key, and returns a clone of it. O(log n).
     pub fn pop_last(&self) -> Option<(K, V)> {
-        self.write(PersistentMap::pop_last)
+        self.edit(None, |map, made| {
+            *made = None;
+            let popped = map.pop_last()?;
+            *made = Some(Change::Remove(popped.0.clone()));
+            Some(popped)
+        })
     }
 
     /// Removes the keys in a range as one step, and returns how many there were; 0 if the range begins after its end.
