@@ -186,22 +186,24 @@
 //!
 //! - **Every operation is linearizable,** whatever number of keys it reads or changes. A change takes effect when it is
 //!   appended to the log, or replaces the current version. Lookups, snapshots and pins take effect when they load a
-//!   version whose log is empty, or when one is published for them. A snapshot, and a pinned version, never changes.
+//!   version whose log is empty, when one is published for them, or, if it is a snapshot, when it clones the working
+//!   copy of the writers. A snapshot, and a pinned version, never changes.
 //! - **Waiting:** lookups, `pin` and `snapshot` are wait-free, apart from what [guards](#maps-of-owned-data) cost. One
-//!   that comes after changes publishes them in O(1) if no writer has the turn. Otherwise it tries again 16 times, and
-//!   then makes the changes of the log once more: half as many as there are entries, but at least 64 and at most 4,080.
-//!   Changes are lock-free: one that finds the version replaced begins again. Writers take turns to save work, but a
-//!   writer gives up waiting after 64 tries, whether the other one is descheduled or runs a slow closure. A single
-//!   change may starve: a `write` of many entries beside writers that are always faster.
+//!   that comes after changes gets them in O(1) if no writer has the turn. Otherwise it tries again, 16 times and once
+//!   for every eight changes in the log, and then makes these once more itself. There are half as many as entries, but
+//!   up to 64 in a small map, and never more than 4,080. Changes are lock-free: one that finds the version replaced
+//!   begins again. Writers take turns to save work, but a writer gives up waiting after 64 tries, and one for every
+//!   eight changes in the log, whether the other one is descheduled or runs a slow closure. A single change may starve:
+//!   a `write` of many entries beside writers that are always faster.
 //! - **Commits** have snapshot isolation: of two [`commit`](crate::SnapshotMap::commit)s that change the same key, the
 //!   first wins, and the second changes nothing. Keys that a transaction only reads are not compared, so write skew is
 //!   possible. A change to an equal value counts as none.
 //! - **Your code** (closures, `Ord`, `Clone`, `Drop`) may panic, and may use the same map. If it panics, the map is
 //!   unchanged, unless it is the destructor of a version that the change has replaced. A lookup may call `Ord` and
-//!   `Clone` of keys and values in the log. If your code changes the map,
-//!   the change that called it begins again. **If it changes the map at each call, that change never ends.** A change
-//!   holds a guard while your code runs, so a slow closure keeps garbage. What a closure replaces or removes, and what
-//!   an attempt that has lost leaves, is dropped in place.
+//!   `Clone` of keys and values in the log. If your code changes the map, the change that called it begins again. **If
+//!   it changes the map at each call, that change never ends.** A change holds a guard while your code runs, so a slow
+//!   closure keeps garbage. What a closure replaces or removes, and what an attempt that has lost leaves, is dropped in
+//!   place.
 //!
 //! ```
 //! use hedgerow::SnapshotMap;

@@ -2,7 +2,9 @@
 //!
 //! The map is a pointer to its current version: an ordinary [`PersistentMap`], and a [log](super::log) of the changes
 //! since it was published. A reader takes a guard and follows the pointer. If the log is empty, the version is up to
-//! date. Otherwise the reader publishes a version that has the changes, and its log is empty again.
+//! date. Otherwise the reader publishes a version that has the changes, and its log is empty again. A snapshot is a
+//! clone of the writers' working copy instead, so that the copy stays the only owner of its nodes when the snapshot is
+//! dropped.
 //!
 //! So while nobody reads, writers publish nothing. The writer whose turn it is has a *working copy*, which is the
 //! current version with the changes of its log. It changes nodes of it in place, once it has copied them from the
@@ -154,7 +156,7 @@ impl<K, V> SnapshotMap<K, V> {
         self.publish(found, version);
         // The log of the version that is current now may have changes already, but all of them were made after it was
         // published, and that was after this call began.
-        self.current(guard).version.map_or(&self.empty, |version| &version.map)
+        self.current(guard).map(&self.empty)
     }
 
     /// Returns the current version. It stays as it is, for as long as you keep it.
@@ -170,7 +172,24 @@ impl<K, V> SnapshotMap<K, V> {
     /// ```
     pub fn snapshot(&self) -> PersistentMap<K, V> {
         let guard = self.readers.pin();
-        self.load(&guard).clone()
+        let found = self.current(&guard);
+        match found.version {
+            Some(version) if version.log.len() > 0 => self.snapshot_of_log(&found, version, &guard),
+            Some(version) => version.map.clone(),
+            None => PersistentMap::new(),
+        }
+    }
+
+    #[inline(never)]
+    fn snapshot_of_log<'g>(
+        &'g self,
+        found: &Shown<'g, K, V>,
+        version: &'g Version<K, V>,
+        guard: &'g Guard<'_>,
+    ) -> PersistentMap<K, V> {
+        // As in `load_published`, if the version was replaced.
+        self.share_copy(found, version)
+            .unwrap_or_else(|| self.current(guard).map(&self.empty).clone())
     }
 
     /// Returns the current version under a guard, for many lookups. It dereferences to a [`PersistentMap`].

@@ -22,7 +22,17 @@ pub(super) struct Shown<'g, K, V> {
     pub(super) version: Option<&'g Version<K, V>>,
 }
 
-impl<K, V> Shown<'_, K, V> {
+impl<'g, K, V> Shown<'g, K, V> {
+    /// Returns the map of the version without its log, or `empty`.
+    pub(super) fn map(&self, empty: &'g PersistentMap<K, V>) -> &'g PersistentMap<K, V> {
+        self.version.map_or(empty, |version| &version.map)
+    }
+
+    /// Returns how often it is worth to look for the turn, so that nobody has to replay the log.
+    pub(super) fn waits_worth(&self) -> usize {
+        self.version.map_or(0, |version| version.log.len() / CHANGES_PER_WAIT)
+    }
+
     /// Returns the number of the version; that of the first one is 1.
     pub(super) fn number(&self) -> u64 {
         self.version.map_or(0, |version| version.number)
@@ -36,6 +46,11 @@ const FEW: usize = 8;
 /// How many changes are published one by one at most, before a log is tried again.
 const MOST_EAGER: u32 = 1024;
 
+/// Changes in a log for each time that a thread looks once more whether it gets the turn, before it replays the log:
+/// that takes milliseconds, as long as it takes until a writer that was descheduled runs again. With eight writers on
+/// two cores, all threads together replayed a hundred long logs a second when they waited as for short ones.
+const CHANGES_PER_WAIT: usize = 8;
+
 /// Changes in the logs of replaced versions, after which a writer frees these. A version whose log was full has copies
 /// of as many leaves, so a whole batch of garbage, 256 versions, would be larger than the map.
 const HEAVY: usize = 1024;
@@ -44,6 +59,8 @@ const HEAVY: usize = 1024;
 pub(super) struct Working<K, V> {
     /// The version of this number with all changes of its log. No other thread has one that can append to that log.
     copy: Option<(u64, PersistentMap<K, V>)>,
+    /// How many changes the log had when a snapshot was taken of the copy.
+    shared_at: usize,
     /// Changes to come that are published at once.
     eager: u32,
     /// How many there were the last time.
@@ -72,7 +89,7 @@ impl<K, V> Version<K, V> {
 
 impl<K, V> Working<K, V> {
     pub(super) const fn new() -> Self {
-        Self { copy: None, eager: 0, last_eager: 0, weight: 0 }
+        Self { copy: None, shared_at: 0, eager: 0, last_eager: 0, weight: 0 }
     }
 
     /// Takes the working copy, or makes one.
@@ -85,6 +102,22 @@ impl<K, V> Working<K, V> {
             // SAFETY: the caller has the turn.
             _ => unsafe { version.replayed() },
         }
+    }
+
+    /// Returns a clone of the working copy, unless the last snapshot was of the same changes: then a version is better,
+    /// which snapshots find without the turn.
+    ///
+    /// If a version were published for each snapshot, the copy would share all its nodes with it. As it is, the next
+    /// changes copy nodes only if the snapshot still lives.
+    ///
+    /// # Safety
+    /// As [`take`](Self::take).
+    pub(super) unsafe fn share(&mut self, version: &Version<K, V>) -> Option<PersistentMap<K, V>> {
+        let last = core::mem::replace(&mut self.shared_at, version.log.len());
+        // SAFETY: the caller promises that.
+        (last != self.shared_at).then(|| unsafe { self.take(version) }).inspect(|map| {
+            self.copy = Some((version.number, map.clone()));
+        })
     }
 
     /// Returns whether garbage is to be freed now.

@@ -18,6 +18,9 @@ const PATIENCE: usize = 64;
 /// As above, of a reader that has found changes in the log.
 const READER_PATIENCE: usize = 16;
 
+/// Whether another thread has replaced the version that a reader has found. If not, it has lost patience.
+struct IsReplaced(bool);
+
 type Turn<'a, K, V> = lock::Guard<'a, Working<K, V>>;
 
 /// The version that was replaced, which becomes garbage on drop; or nothing, if another thread was faster.
@@ -55,21 +58,52 @@ impl<K, V> SnapshotMap<K, V> {
 
     /// Publishes the changes of the log for a reader: replaces the version that was found, unless another thread does.
     pub(super) fn publish(&self, found: &Shown<'_, K, V>, version: &Version<K, V>) {
-        let mut backoff = Backoff::spinning();
-        for _ in 0..READER_PATIENCE {
-            if let Some(mut turn) = self.turn.try_lock() {
-                if self.current.load() == found.node {
-                    turn.judge(version.log.len());
+        match self.turn_of_reader(found) {
+            Ok(mut turn) => {
+                turn.judge(version.log.len());
+                self.publish_in_turn(found, version, &mut turn);
+            }
+            Err(IsReplaced(true)) => {}
+            Err(IsReplaced(false)) => self.publish_out_of_turn(found, version),
+        }
+    }
+
+    /// Returns a clone of the working copy, for a reader: nothing is published. If that fails, the version that was
+    /// found has been replaced.
+    pub(super) fn share_copy(
+        &self,
+        found: &Shown<'_, K, V>,
+        version: &Version<K, V>,
+    ) -> Option<PersistentMap<K, V>> {
+        match self.turn_of_reader(found) {
+            Ok(mut turn) => {
+                // SAFETY: this has the turn, and the version is of this map.
+                let copy = unsafe { turn.share(version) };
+                if copy.is_none() {
                     self.publish_in_turn(found, version, &mut turn);
                 }
-                return;
+                return copy;
+            }
+            Err(IsReplaced(true)) => {}
+            Err(IsReplaced(false)) => self.publish_out_of_turn(found, version),
+        }
+        None
+    }
+
+    /// Waits for the turn for some time, but only while the version that was found is current.
+    fn turn_of_reader(&self, found: &Shown<'_, K, V>) -> Result<Turn<'_, K, V>, IsReplaced> {
+        let mut backoff = Backoff::spinning();
+        for _ in 0..READER_PATIENCE + found.waits_worth() {
+            let turn = self.turn.try_lock();
+            if self.current.load() != found.node {
+                return Err(IsReplaced(true));
+            }
+            if let Some(turn) = turn {
+                return Ok(turn);
             }
             let _ = backoff.wait();
-            if self.current.load() != found.node {
-                return;
-            }
         }
-        self.publish_out_of_turn(found, version);
+        Err(IsReplaced(false))
     }
 
     fn publish_in_turn(
@@ -93,9 +127,9 @@ impl<K, V> SnapshotMap<K, V> {
     }
 
     /// Waits for the turn of this writer, for some time.
-    fn wait_for_turn(&self) -> Option<Turn<'_, K, V>> {
+    fn wait_for_turn(&self, patience: usize) -> Option<Turn<'_, K, V>> {
         let mut backoff = Backoff::spinning();
-        for _ in 0..PATIENCE {
+        for _ in 0..patience {
             if let Some(turn) = self.turn.try_lock() {
                 return Some(turn);
             }
@@ -146,11 +180,15 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
         change: &mut Option<Change<K, V>>,
         mut attempt: impl FnMut(&mut PersistentMap<K, V>, &mut Option<Change<K, V>>) -> R,
     ) -> R {
-        let mut turn = None;
+        let (mut turn, mut patience) = (None, PATIENCE);
         loop {
-            turn = turn.or_else(|| self.wait_for_turn());
+            turn = turn.or_else(|| self.wait_for_turn(patience));
             let guard = self.readers.pin();
             let found = self.current(&guard);
+            if turn.is_none() && patience == PATIENCE && found.waits_worth() > 0 {
+                patience = found.waits_worth();
+                continue;
+            }
             if logs
                 && let (Some(working), Some(version)) = (&mut turn, found.version)
                 && working.uses_log(version)
@@ -178,7 +216,7 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
                 }
                 continue;
             }
-            let base = found.version.map_or(&self.empty, |version| &version.map);
+            let base = found.map(&self.empty);
             let mut map = base.clone();
             let result = attempt(&mut map, change);
             if map.ptr_eq(base) {
