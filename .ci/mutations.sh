@@ -39,8 +39,9 @@ stage_mutants() {
     fi
     mutants 20 maps -p hedgerow --features=std-ext --baseline=skip --timeout=600 "$maps"
     mutants 20 db -p hedgerow-db --features=cluster,grpc --cargo-test-arg=--lib --baseline=skip --timeout=600 "$db"
+    mutants 20 engine -p hedgerow-db-engine --baseline=skip --timeout=600 "$db"
     mutants 10 formats -p hedgerow-db-formats --baseline=skip --timeout=600 "$db"
-    named missed maps db formats | sed "s/^/LEFT OUT: a test that notices /"
+    named missed maps db engine formats | sed "s/^/LEFT OUT: a test that notices /"
 }
 mutants_out=$target/mutants-out
 

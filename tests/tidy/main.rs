@@ -21,8 +21,14 @@ type Rule = fn(&str, &str) -> Vec<Violation>;
 type Files = Vec<(String, String)>;
 
 /// The sources of each crate that is published.
-const CRATES: [&str; 5] =
-    ["src", "std-ext/src", "std-ext/db/src", "std-ext/db/formats/src", "std-ext/db/group/src"];
+const CRATES: [&str; 6] = [
+    "src",
+    "std-ext/src",
+    "std-ext/db/src",
+    "std-ext/db/engine/src",
+    "std-ext/db/formats/src",
+    "std-ext/db/group/src",
+];
 
 const RULES: [Rule; 8] = [
     rules::atomics_come_from_the_facade,

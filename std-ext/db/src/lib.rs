@@ -21,28 +21,14 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(not(unix))]
-compile_error!(
-    "hedgerow-db runs on Unix only: its guarantees about files, locks and signals are tested nowhere else. \
-     The maps in the package hedgerow build for Windows, too."
-);
-
 /// Runs the README's examples as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;
 
-mod background;
-mod bounds;
-mod buffers;
 #[cfg(feature = "tls")]
 mod certificates;
 pub mod client;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 /// Without the feature, commands know the words and never meet a view.
@@ -52,89 +38,43 @@ pub mod cluster {
     pub mod broadcast;
     pub mod view;
 }
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-#[doc(hidden)]
-pub mod clustered;
 #[doc(hidden)]
 pub mod command;
 pub mod config;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-mod db;
 pub mod docs;
-#[cfg(test)]
-mod effort;
-mod error;
-mod event_flags;
-mod eviction_settings;
-mod gauge;
 #[cfg(feature = "grpc")]
 pub mod grpc;
-mod latency_monitor;
-#[cfg(test)]
-mod latency_tests;
 pub mod limits;
-mod lock;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-pub mod log;
 #[cfg(all(test, feature = "cluster"))]
 mod not_run;
 #[cfg(feature = "cli")]
 pub mod offline;
-pub mod options;
 mod outgoing;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-mod progress;
 #[doc(hidden)]
 pub mod pubsub;
-pub mod request;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-mod script_settings;
 #[cfg(feature = "scripts")]
 mod scripts;
 pub mod server;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-mod session;
-#[doc(hidden)]
-pub mod snapshot;
-#[cfg_attr(
-    not(all(feature = "cli", feature = "cluster", feature = "scripts")),
-    allow(dead_code, unused_imports, reason = "one node without scripts needs only a part")
-)]
-mod state;
 mod tracking;
-mod transaction;
-pub mod watch;
 
+#[cfg(test)]
+pub(crate) use hedgerow_db_engine::effort;
+#[cfg(feature = "grpc")]
+pub(crate) use hedgerow_db_engine::error;
+#[cfg(feature = "scripts")]
+pub(crate) use hedgerow_db_engine::script_settings;
+#[doc(inline)]
+pub use hedgerow_db_engine::{
+    DatabaseStats, Db, Error, KeyWatch, MAX_DATABASES, Opened, Options, Progress, Session, Stats,
+    Transaction, TransactionOutcome, log, options, request, watch,
+};
 #[doc(hidden)]
-pub use clock::TimeSource;
-pub use db::{Db, Opened, Stats};
-pub use error::Error;
-pub(crate) use hedgerow_db_formats::{crc32, glob, number, slot_set, slots};
+pub use hedgerow_db_engine::{Role, TimeSource, clustered, snapshot};
+pub(crate) use hedgerow_db_engine::{
+    bounds, buffers, clock, db, event_flags, gauge, latency_monitor, lock, progress, session, state,
+};
+#[cfg(feature = "cluster")]
+pub(crate) use hedgerow_db_formats::crc32;
+pub(crate) use hedgerow_db_formats::{glob, number, slot_set, slots};
 #[doc(inline)]
 pub use hedgerow_db_formats::{rdb, resp, slot_set::SlotSet};
-pub use options::{MAX_DATABASES, Options};
-pub use progress::Progress;
-pub use session::{Session, TransactionOutcome};
-pub use state::databases::DatabaseStats;
-#[doc(hidden)]
-pub use state::role::Role;
-pub use state::watched_keys::KeyWatch;
-pub use transaction::Transaction;

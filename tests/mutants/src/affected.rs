@@ -128,9 +128,10 @@ fn source(root: &Path, check: &Check) -> String {
 }
 
 /// The folders of packages; the root has the maps.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 14] = [
     "std-ext/db/group/",
     // A package before the folder that it is in.
+    "std-ext/db/engine/",
     "std-ext/db/formats/",
     "std-ext/db/",
     "std-ext/",

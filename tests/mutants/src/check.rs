@@ -21,8 +21,8 @@ pub enum Check {
     /// operating-system layer's.
     Model { kind: &'static Kind, name: String },
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the
-    /// database's, `db-cluster/...` those that need its feature `cluster`, `db-formats/...` those of its formats,
-    /// `db-group/...` those of the replicated log, `hostile/...` those of hostile users, `std-ext/...` the
+    /// database's, `db-cluster/...` those that need its feature `cluster`, `db-engine/...`, `db-formats/...` and
+    /// `db-group/...` those of its packages, `hostile/...` those of hostile users, `std-ext/...` the
     /// operating-system layer's.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
@@ -52,13 +52,19 @@ struct Package {
     features: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 6] = [
+const PACKAGES: [Package; 7] = [
     Package { prefix: "db", name: "hedgerow-db", folder: "std-ext/db/", features: &[] },
     Package {
         prefix: "db-cluster",
         name: "hedgerow-db",
         folder: "std-ext/db/",
         features: &["--features", "cluster,grpc"],
+    },
+    Package {
+        prefix: "db-engine",
+        name: "hedgerow-db-engine",
+        folder: "std-ext/db/engine/",
+        features: &[],
     },
     Package {
         prefix: "db-formats",

@@ -645,7 +645,8 @@ fn a_primary_whose_clock_is_ahead_does_not_name_a_follower_whose_disk_hangs() {
     let time = Arc::new(AtomicU64::new(TimeSource::System.now()));
     let set = |ahead| time.store(TimeSource::System.now() + ahead, Ordering::Relaxed);
     let source = TimeSource::Manual(Arc::clone(&time));
-    let own = Options { time: source, ..options(folders.at(0)) };
+    let mut own = options(folders.at(0));
+    own.time = source;
     let primary = Node::start_with(&settings, own).unwrap();
     until("the first node leads", || primary.is_primary());
     let follower = Node::start(&settings, folders.at(1)).unwrap();

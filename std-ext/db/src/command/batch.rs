@@ -294,13 +294,14 @@ impl<'a> RequestBatch<'a> {
         });
         match outcome {
             TransactionOutcome::Done(lsn) => BatchOutcome::Done { lsn, full },
-            TransactionOutcome::Conflict => BatchOutcome::Conflict,
             TransactionOutcome::Refused(why, at) => BatchOutcome::Refused(match why {
                 RequestError::NotPrimary | RequestError::SlotNotOwned => {
                     redirects.refused(&requests[at], why == RequestError::SlotNotOwned)
                 }
                 _ => transaction_refused(error_text(why)),
             }),
+            // `Conflict`. The enum may grow: nothing but `Done` may be taken for success.
+            _ => BatchOutcome::Conflict,
         }
     }
 

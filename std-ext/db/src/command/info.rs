@@ -298,7 +298,7 @@ fn cluster(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut 
 }
 
 fn keyspace(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
-    for DatabaseStats { number, keys, expires } in execution.db.database_stats() {
+    for DatabaseStats { number, keys, expires, .. } in execution.db.database_stats() {
         let name = format!("db{number}");
         // 0 is what Redis shows before its active expire cycle has sampled any TTL.
         out.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));

@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// Returns a client of a database in files, and its disk. Nothing is synced by itself.
 fn unsynced() -> (TestClient, FaultyDisk, tempfile::TempDir) {
     let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
-    let options = Options { shards: 4, fsync: Fsync::Never, ..Options::at(folder.path()) };
+    let mut options = Options::at(folder.path());
+    (options.shards, options.fsync) = (4, Fsync::Never);
     let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
     (TestClient::new().with(db), disk, folder)
 }

@@ -274,5 +274,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::LogUnavailable => {
             "MISCONF Errors writing to the log: changes are refused. Check the server's log for details."
         }
+        // The enum may grow, and the compiler does not check that this match names all of it.
+        _ => "ERR the request is refused",
     }
 }

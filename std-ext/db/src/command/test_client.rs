@@ -92,7 +92,9 @@ pub(crate) struct TestClient {
 impl TestClient {
     pub(crate) fn new() -> Self {
         let server = TestServer::default();
-        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
+        let mut options = Options::in_memory();
+        options.shards = 4;
+        let db = Db::open(options).unwrap();
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         let connection = Connection::new(7, address, local, &server.users);
         let (session, scratch) = (db.session(), Scratch::new(Arc::clone(&server.diagnostics)));

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 /// Returns a client of a database in a folder.
 fn durable(folder: &Path) -> TestClient {
-    TestClient::new().with(Db::open(Options { shards: 4, ..Options::at(folder) }).unwrap())
+    let mut options = Options::at(folder);
+    options.shards = 4;
+    TestClient::new().with(Db::open(options).unwrap())
 }
 
 /// Returns a client of a server with the password `sesame`.

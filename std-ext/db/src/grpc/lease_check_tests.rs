@@ -185,7 +185,8 @@ fn a_client_that_waits_for_the_log_is_not_silent() {
 /// The keys `b` and `bar` are of group 0, `a` of another one.
 #[test]
 fn keys_of_other_groups_are_refused() {
-    let options = Options { shards: 4, ..Options::in_memory() };
+    let mut options = Options::in_memory();
+    options.shards = 4;
     let log = Arc::new(NoLog::of(0..8192));
     let db = Db::open_clustered(options, None, &Progress::default(), |_| {
         Ok::<Arc<dyn Log>, OpenError>(Arc::clone(&log) as _)

@@ -376,7 +376,8 @@ impl ServiceShared {
                 watch_response::Kind::Changed(Entry { key: key.into(), value })
             }
             EventKind::Removed(key) => watch_response::Kind::Removed(key.into()),
-            EventKind::Cleared => watch_response::Kind::Cleared(true),
+            // `Cleared`: any key may have changed. The enum may grow, and this is right for every event.
+            _ => watch_response::Kind::Cleared(true),
         };
         let message = WatchResponse { number: event.lsn, kind: Some(kind) };
         // The value counts already.

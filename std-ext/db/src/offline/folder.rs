@@ -92,7 +92,8 @@ pub(super) fn load(path: &Path) -> Result<Loaded, OpenError> {
     }
     let folder = Folder::claim_on(path, Arc::new(ReadOnly))?;
     // A directory is read for any setting of `databases`.
-    let options = Options { databases: MAX_DATABASES, ..Options::in_memory() };
+    let mut options = Options::in_memory();
+    options.databases = MAX_DATABASES;
     let shards = LoadingShards::new(&options);
     let opened = load_only(&folder, &shards)?;
     shards.finish_loading();

@@ -21,8 +21,8 @@ use std::time::Instant;
 pub(crate) fn primary(log: &Arc<ManualLog>) -> Db {
     let shared = Arc::clone(log);
     // The clock stands still, so the background tasks log no watermark.
-    let options =
-        Options { time: TimeSource::Manual(Arc::new(AtomicU64::new(500))), ..Options::in_memory() };
+    let mut options = Options::in_memory();
+    options.time = TimeSource::Manual(Arc::new(AtomicU64::new(500)));
     let opened = Db::open_clustered(options, None, &Progress::default(), |_| {
         Ok::<Arc<dyn Log>, OpenError>(shared)
     });

@@ -60,7 +60,9 @@ fn messages(mailbox: &Mailbox) -> Vec<String> {
 }
 
 fn open() -> Db {
-    Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap()
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    Db::open(options).unwrap()
 }
 
 /// The message for one key.

@@ -393,7 +393,9 @@ fn each_key(
         ))
     })?;
     let folder = Folder::claim(&backup.join(group_folder(group)))?;
-    let shards = LoadingShards::new(&Options { databases: 1, ..Options::in_memory() });
+    let mut options = Options::in_memory();
+    options.databases = 1;
+    let shards = LoadingShards::new(&options);
     load_only(&folder, &shards)?;
     shards.finish_loading();
     let mut goes_on = true;

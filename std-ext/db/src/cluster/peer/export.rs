@@ -262,11 +262,17 @@ impl Exports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::transfer::tests::group;
+    use crate::log::none::NoLog;
+    use crate::log::{Log, OpenError};
+    use crate::{Db, Options, Progress};
 
     #[test]
     fn keys_are_counted_before_the_slots_are_lost() {
-        let db = group(0..16384);
+        let mut options = Options::in_memory();
+        options.shards = 4;
+        let log = |_| Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(0..16384)));
+        let db = Db::open_clustered(options, None, &Progress::default(), log).unwrap();
+        db.become_primary(1);
         db.set("{tulip}1", "red").unwrap();
         let (state, slots) = (db.state(), SlotSet::all());
         let mut export = Export::new(Arc::clone(state), slots.clone());

@@ -276,7 +276,8 @@ fn clients_without_a_primary_are_told_so() {
 
 /// A database that refuses changes, as one whose node is not the primary.
 fn deposed() -> Db {
-    let options = Options { shards: 4, ..Options::in_memory() };
+    let mut options = Options::in_memory();
+    options.shards = 4;
     let open = Db::open_clustered(options, None, &Progress::default(), |_| {
         Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::new()))
     });

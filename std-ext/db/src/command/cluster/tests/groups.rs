@@ -192,7 +192,8 @@ fn a_request_that_the_session_refuses_is_sent_to_the_other_group() {
 
 /// A database of group 0, which is its primary.
 fn half() -> Db {
-    let options = Options { shards: 4, ..Options::in_memory() };
+    let mut options = Options::in_memory();
+    options.shards = 4;
     let open = Db::open_clustered(options, None, &Progress::default(), |_| {
         Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(0..8192)))
     });

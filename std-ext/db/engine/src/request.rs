@@ -1,0 +1,673 @@
+//! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
+
+mod bits;
+mod database;
+
+use std::error::Error;
+use std::fmt;
+
+pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
+pub(crate) use database::KeyListBuilder;
+pub use database::{DatabaseQuery, KeyList, KeyScan};
+#[doc(inline)]
+pub use hedgerow_db_formats::long_double::LongDouble;
+
+/// Longest key, in bytes.
+pub const LONGEST_KEY: usize = u16::MAX as usize;
+/// Longest value, in bytes: the limit that Redis has.
+pub const LONGEST_VALUE: usize = crate::rdb::LONGEST_STRING;
+
+/// A request to the database.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// Reads one key.
+    Read(&'a [u8], Query<'a>),
+    /// Reads one key in one snapshot with the reads that follow. The number counts this read and those; a request of
+    /// another kind ends the group early.
+    MultiRead(&'a [u8], Query<'a>, usize),
+    /// Changes one key.
+    Change(&'a [u8], Change<'a>),
+    /// Changes several keys atomically.
+    MultiKey(MultiKeyOp<'a>),
+    /// Selects a database: the requests behind this one, also those of later batches, are about its keys.
+    /// [`Answer::Done`] or [`RequestError::NoSuchDatabase`].
+    Select(u16),
+    /// Asks about all keys of the selected database.
+    Database(DatabaseQuery<'a>),
+}
+
+impl<'a> Request<'a> {
+    /// Returns the key and the query, if this request only reads.
+    #[doc(hidden)]
+    pub fn query(&self) -> Option<(&'a [u8], Query<'a>)> {
+        match *self {
+            Self::Read(key, query) | Self::MultiRead(key, query, _) => Some((key, query)),
+            Self::Change(..) | Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
+        }
+    }
+
+    /// Returns the key, if this request is about one.
+    #[doc(hidden)]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Read(key, _) | Self::MultiRead(key, ..) | Self::Change(key, _) => Some(key),
+            Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
+        }
+    }
+
+    /// Returns how many bytes of keys and values the request adds to the log at most.
+    pub(crate) fn logged_bytes(&self) -> usize {
+        match self {
+            Self::Change(key, change) => {
+                key.len()
+                    + match change {
+                        Change::Set { value: bytes, .. }
+                        | Change::Restore { value: bytes, .. }
+                        | Change::Append(bytes)
+                        | Change::SetRange { bytes, .. } => bytes.len(),
+                        Change::SetBit { .. } => 1,
+                        // At most the value: parts of it are logged only if they are shorter.
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
+                        // Each field may be an entry of its own, with the key.
+                        Change::Fields(fields) => {
+                            let written = fields.iter().filter(|field| field.writes()).count();
+                            written.saturating_mul(LONGEST_FIELD + key.len())
+                        }
+                        Change::Increment(_)
+                        | Change::IncrementFloat(_)
+                        | Change::Delete
+                        | Change::DeleteIf(_)
+                        | Change::GetDelete
+                        | Change::Expire { .. } => 0,
+                    }
+            }
+            Self::MultiKey(op) => match op {
+                MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIf { pairs, .. } => {
+                    let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
+                    bytes.fold(0, usize::saturating_add)
+                }
+                MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
+                MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
+                MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
+                MultiKeyOp::Move { key, .. } => key.len(),
+                MultiKeyOp::Bitwise { to, .. }
+                | MultiKeyOp::Copy { to, .. }
+                | MultiKeyOp::StoreSorted { to, .. } => to.len(),
+                MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
+            },
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => 0,
+        }
+    }
+
+    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves or that is copied,
+    /// and the result of a bitwise operation, are not counted.
+    #[doc(hidden)]
+    pub fn entry_bytes(&self) -> usize {
+        /// A kind, two lengths and an expiration.
+        const HEAD: usize = 32;
+        /// The longest sum of [`Change::IncrementFloat`] is shorter.
+        const LONGEST_FLOAT: usize = 5120;
+        /// Each shard has a range of slots, or several if some of its slots are being moved.
+        const CLEAR: usize = 64 << 10;
+        let changes = match self {
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => return 0,
+            Self::Change(_, Change::IncrementFloat(_)) => {
+                return self.logged_bytes() + LONGEST_FLOAT;
+            }
+            Self::MultiKey(MultiKeyOp::Clear | MultiKeyOp::ClearAll) => return CLEAR,
+            Self::Change(_, Change::Fields(fields)) => fields.len().max(1),
+            Self::Change(..)
+            | Self::MultiKey(MultiKeyOp::Bitwise { .. } | MultiKeyOp::MergeElements { .. }) => 1,
+            Self::MultiKey(op) => op.keys().count(),
+        };
+        self.logged_bytes().saturating_add(changes * HEAD)
+    }
+
+    /// Returns whether the request may need memory, so that it is refused if memory is full.
+    #[doc(hidden)]
+    pub fn grows(&self) -> bool {
+        match self {
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => false,
+            Self::Change(_, change) => change.grows(),
+            Self::MultiKey(op) => op.grows(),
+        }
+    }
+
+    /// Estimates how many bytes of keys and values the requests add at most.
+    pub(crate) fn all_added_bytes(requests: &[Self]) -> usize {
+        requests.iter().map(Self::added_bytes).fold(0, usize::saturating_add)
+    }
+
+    /// Estimates how many bytes of keys and values the request adds at most.
+    pub(crate) fn added_bytes(&self) -> usize {
+        match self {
+            Self::Change(key, change) => {
+                key.len()
+                    + match change {
+                        Change::Set { value, .. }
+                        | Change::Restore { value, .. }
+                        | Change::Append(value) => value.len(),
+                        // A longer value is refused, and no bytes change nothing.
+                        Change::SetRange { offset, bytes } if !bytes.is_empty() => {
+                            offset.saturating_add(bytes.len()).min(LONGEST_VALUE)
+                        }
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
+                        Change::SetBit { offset, .. } => byte_of(*offset).saturating_add(1),
+                        Change::Fields(fields) => {
+                            let written = fields.iter().filter(|field| field.writes());
+                            written.map(|field| byte_of(field.offset) + 9).max().unwrap_or(0)
+                        }
+                        Change::Increment(_) | Change::IncrementFloat(_) => 20,
+                        Change::SetRange { .. }
+                        | Change::Delete
+                        | Change::DeleteIf(_)
+                        | Change::GetDelete
+                        | Change::Expire { .. } => 0,
+                    }
+            }
+            Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIf { pairs, .. }) => {
+                pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+            }
+            Self::MultiKey(_)
+            | Self::Read(..)
+            | Self::MultiRead(..)
+            | Self::Select(_)
+            | Self::Database(_) => 0,
+        }
+    }
+}
+
+/// The bytes that the log has for a change of a HyperLogLog at most.
+const LONGEST_HYPERLOGLOG: usize = 64 << 10;
+/// The bytes that an integer of 64 bits touches at most.
+const LONGEST_FIELD: usize = 9;
+
+/// Returns the offset of the byte that has this bit. Longer values than [`LONGEST_VALUE`] do not exist.
+fn byte_of(bit: u64) -> usize {
+    usize::try_from(bit / 8).unwrap_or(usize::MAX).min(LONGEST_VALUE)
+}
+
+/// A property of a key to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Query<'a> {
+    /// Its value: [`Answer::Bytes`] or [`Answer::Nil`].
+    Value,
+    /// Whether it exists: [`Answer::Int`] 1 or 0. The key does not count as used.
+    Exists,
+    /// As [`Exists`](Self::Exists), but the key counts as used.
+    Touch,
+    /// The length of its value in bytes: [`Answer::Int`], 0 if the key is missing.
+    Length,
+    /// The bytes between two offsets, both inclusive, as Redis's GETRANGE: a negative offset counts from the end.
+    /// [`Answer::Bytes`], empty if the key is missing.
+    Range(i64, i64),
+    /// As [`Value`](Self::Value), but a long value that is stored in pieces may be answered by [`Answer::Pieces`],
+    /// without a copy that joins them.
+    Pieces,
+    /// As [`Range`](Self::Range), but answered as [`Pieces`](Self::Pieces) is.
+    RangePieces(i64, i64),
+    /// The first bytes of its value, at most this many: [`Answer::Bytes`] or [`Answer::Nil`]. The key does not count
+    /// as used.
+    Prefix(usize),
+    /// When it expires: [`Answer::ExpiresAt`], or [`Answer::Nil`] if it is missing.
+    Expiry,
+    /// The bytes of memory that it takes, all in all: [`Answer::Int`] or [`Answer::Nil`].
+    MemoryUsage,
+    /// Approximate seconds since it was last read or written: [`Answer::Int`] or [`Answer::Nil`], or
+    /// [`RequestError::NoIdleTime`] under an eviction policy by frequency. The key does not count as used.
+    IdleTime,
+    /// The logarithmic counter of its uses, from 0 to 255: [`Answer::Int`] or [`Answer::Nil`], or
+    /// [`RequestError::NoFrequency`] under any other eviction policy. The key does not count as used.
+    Frequency,
+    /// The bit at this offset: [`Answer::Int`] 1 or 0, which is also the answer behind the value's end.
+    Bit(u64),
+    /// How many bits of a part of the value are set: [`Answer::Int`], 0 if the key is missing.
+    CountBits(BitRange),
+    /// The offset of the first such bit in a part of the value: [`Answer::Int`], -1 if there is none. A missing key has
+    /// only zeros.
+    FindBit {
+        /// The bit.
+        bit: bool,
+        /// The part.
+        range: BitRange,
+        /// Whether zeros follow the value: then the bit behind a part of ones only is clear.
+        padded: bool,
+    },
+    /// The integers of these fields as they are, for any operation: [`Answer::Fields`]. Bits behind the value's end are
+    /// zero.
+    Fields(&'a [Field]),
+    /// The estimated number of elements of a HyperLogLog: [`Answer::Int`], 0 if the key is missing. The value stays as
+    /// it is: Redis stores the number in it.
+    Cardinality,
+    /// The value, if it is a HyperLogLog: [`Answer::Bytes`] or [`Answer::Nil`].
+    HyperLogLog,
+    /// The XXH3 of 64 bits of its value, in 16 hexadecimal digits: [`Answer::Bytes`] or [`Answer::Nil`].
+    Digest,
+}
+
+/// How a key was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// The seconds since it was last used.
+    IdleSeconds(u64),
+    /// The logarithmic counter of its uses: see [`Query::Frequency`].
+    Frequency(u8),
+}
+
+/// A change of one key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change<'a> {
+    /// Stores a value. [`Answer::Done`], or [`Answer::Nil`] if `condition` forbids it. With `get`, the answer is the
+    /// old value or [`Answer::Nil`], whether or not the value was replaced.
+    Set {
+        /// The value.
+        value: &'a [u8],
+        /// When the value is stored.
+        condition: SetCondition<'a>,
+        /// When the key expires.
+        expiry: Expiry,
+        /// Whether the answer is the old value.
+        get: bool,
+    },
+    /// Stores a value that was dumped. [`Answer::Done`], or [`Answer::Nil`] if the key exists and is not replaced. This
+    /// is [`Set`](Self::Set), but subscribers are told of another event.
+    Restore {
+        /// The value.
+        value: &'a [u8],
+        /// When the key expires.
+        expiry: Expiry,
+        /// Whether a key that exists is replaced.
+        replace: bool,
+        /// How the key was used before, if that is known. It is not logged, and ignored if the eviction policy records
+        /// the other kind.
+        usage: Option<Usage>,
+    },
+    /// Removes the key. [`Answer::Int`] 1 or 0.
+    Delete,
+    /// Removes the key if it exists and the condition holds. [`Answer::Int`] 1 or 0.
+    DeleteIf(SetCondition<'a>),
+    /// Removes the key and answers its value, or [`Answer::Nil`].
+    GetDelete,
+    /// Sets or removes the expiration. [`Answer::Int`] 1, or 0 if the key is missing or `condition` forbids it. With
+    /// `get`, the answer is the value or [`Answer::Nil`]. [`Expiry::Never`] changes only a key that had an expiration.
+    /// A time in the past removes the key.
+    Expire {
+        /// When the key expires.
+        expiry: Expiry,
+        /// When the expiration is changed.
+        condition: ExpireCondition,
+        /// Whether the answer is the value.
+        get: bool,
+    },
+    /// Adds to a decimal integer; a missing key counts as 0. [`Answer::Int`], the sum.
+    Increment(i64),
+    /// Adds to a decimal fraction in 80-bit arithmetic, as Redis does on x86-64; a missing key counts as 0.
+    /// [`Answer::Bytes`], the sum in decimal notation with up to 17 digits after the point.
+    IncrementFloat(LongDouble),
+    /// Appends to the value; a missing key counts as empty. [`Answer::Int`], the new length.
+    Append(&'a [u8]),
+    /// Overwrites the value from `offset` on, and pads a short value with zero bytes first. [`Answer::Int`], the new
+    /// length.
+    SetRange {
+        /// Where to write.
+        offset: usize,
+        /// The bytes to write; empty bytes change nothing.
+        bytes: &'a [u8],
+    },
+    /// Sets or clears a bit, and pads a short value with zero bytes first. [`Answer::Int`], the bit's value before.
+    SetBit {
+        /// The offset of the bit.
+        offset: u64,
+        /// Its new value.
+        bit: bool,
+    },
+    /// Reads and changes integers of any width, in order. A short value is padded with zero bytes up to the last
+    /// integer that is changed, even if that fails. [`Answer::Fields`].
+    Fields(&'a [Field]),
+    /// Adds elements to a HyperLogLog, whose value has the format of Redis. Creates a missing one. [`Answer::Int`] 1 if
+    /// the key was missing or the value has changed, else 0.
+    AddElements(&'a [&'a [u8]]),
+}
+
+impl Change<'_> {
+    /// Returns whether the change may need memory.
+    #[doc(hidden)]
+    pub fn grows(&self) -> bool {
+        !matches!(self, Self::Delete | Self::DeleteIf(_) | Self::GetDelete | Self::Expire { .. })
+    }
+
+    /// Returns whether the change stores a key that is missing.
+    #[doc(hidden)]
+    pub fn creates(&self) -> bool {
+        use SetCondition::{
+            Always, IfAbsent, IfDigest, IfEqual, IfNotDigest, IfNotEqual, IfPresent,
+        };
+        match self {
+            Self::Set { condition, .. } => match condition {
+                Always | IfAbsent | IfNotEqual(_) | IfNotDigest(_) => true,
+                IfPresent | IfEqual(_) | IfDigest(_) => false,
+            },
+            Self::SetRange { bytes, .. } => !bytes.is_empty(),
+            Self::Fields(fields) => fields.iter().any(Field::writes),
+            _ => self.grows(),
+        }
+    }
+
+    /// Returns whether the change reads the whole value that the key has, which may be far longer than the request.
+    #[doc(hidden)]
+    pub fn examines_value(&self) -> bool {
+        let (Self::Set { condition, .. } | Self::DeleteIf(condition)) = self else { return false };
+        matches!(condition, SetCondition::IfDigest(_) | SetCondition::IfNotDigest(_))
+    }
+}
+
+/// The expiration that a change gives a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Keeps the expiration that the key has.
+    Keep,
+    /// The key does not expire.
+    Never,
+    /// The key expires at this time, in milliseconds since 1970.
+    At(u64),
+}
+
+/// When [`Change::Set`] stores its value, and [`Change::DeleteIf`] removes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetCondition<'a> {
+    /// Always.
+    Always,
+    /// If the key is missing.
+    IfAbsent,
+    /// If the key exists.
+    IfPresent,
+    /// If the key has this value.
+    IfEqual(&'a [u8]),
+    /// If the key has another value, or is missing.
+    IfNotEqual(&'a [u8]),
+    /// If the key has a value of this digest: see [`Query::Digest`]. [`RequestError::NotADigest`] if the key exists and
+    /// these are not 16 bytes.
+    IfDigest(&'a [u8]),
+    /// If the key has a value of another digest, or is missing. The error is the same.
+    IfNotDigest(&'a [u8]),
+}
+
+/// When [`Change::Expire`] changes the expiration. A key without one counts as expiring latest of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpireCondition {
+    /// Always.
+    Always,
+    /// If the key has no expiration.
+    NoExpiry,
+    /// If the key has an expiration.
+    HasExpiry,
+    /// If the new expiration is later.
+    Later,
+    /// If the new expiration is sooner.
+    Sooner,
+    /// If the key has an expiration and the new one is sooner.
+    HasExpiryAndSooner,
+}
+
+/// An atomic change of several keys: every reader sees all of it or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MultiKeyOp<'a> {
+    /// Stores all pairs in order, without expiration. [`Answer::Done`].
+    SetAll(&'a [(&'a [u8], &'a [u8])]),
+    /// Stores all pairs in order, and gives their keys an expiration. [`Answer::Int`] 1, or 0 if `exist` forbids it.
+    SetAllIf {
+        /// The keys and values.
+        pairs: &'a [(&'a [u8], &'a [u8])],
+        /// Whether all keys must exist, or none of them may; `None` for neither.
+        exist: Option<bool>,
+        /// When the keys expire.
+        expiry: Expiry,
+    },
+    /// Removes all keys. [`Answer::Int`], how many existed.
+    DeleteAll(&'a [&'a [u8]]),
+    /// Moves a key's value and expiration to another key. [`Answer::Done`] or [`RequestError::NoSuchKey`]; with
+    /// `if_absent`, [`Answer::Int`] 1, or 0 if the other key exists.
+    Rename {
+        /// The old key.
+        from: &'a [u8],
+        /// The new key.
+        to: &'a [u8],
+        /// Whether an existing new key forbids the change.
+        if_absent: bool,
+    },
+    /// Stores the result of a bitwise operation on the values of `keys`, without expiration. A missing key has an empty
+    /// value. An empty result removes `to`. [`Answer::Int`], the result's length.
+    Bitwise {
+        /// The operation.
+        op: Bitwise,
+        /// The key of the result.
+        to: &'a [u8],
+        /// The keys of the values.
+        keys: &'a [&'a [u8]],
+    },
+    /// Moves a key to another database, with its expiration. [`Answer::Int`] 1, or 0 if the key does not exist, or
+    /// exists there.
+    Move {
+        /// The key.
+        key: &'a [u8],
+        /// The other database.
+        to: u16,
+    },
+    /// Copies a key's value and expiration to another key. [`Answer::Int`] 1, or 0 if the key does not exist, or the
+    /// other key exists.
+    Copy {
+        /// The key.
+        from: &'a [u8],
+        /// The other key.
+        to: &'a [u8],
+        /// The database of the other key.
+        database: u16,
+        /// Whether an existing other key is replaced.
+        replace: bool,
+    },
+    /// Adds the elements of the HyperLogLogs of `keys` to that of `to`, which is created if it is missing.
+    /// [`Answer::Done`].
+    MergeElements {
+        /// The key of the result.
+        to: &'a [u8],
+        /// The keys of the others.
+        keys: &'a [&'a [u8]],
+    },
+    /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
+    /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
+    StoreSorted {
+        /// The key to sort.
+        from: &'a [u8],
+        /// The key of the result.
+        to: &'a [u8],
+    },
+    /// Removes all keys of the selected database. [`Answer::Done`].
+    Clear,
+    /// Removes all keys of all databases. [`Answer::Done`].
+    ClearAll,
+    /// Gives two databases each other's keys. [`Answer::Done`]. Not in a transaction.
+    SwapDatabases(u16, u16),
+}
+
+impl<'a> MultiKeyOp<'a> {
+    /// Returns the keys that it names.
+    #[doc(hidden)]
+    pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (pairs, keys, named): (&[_], &[_], _) = match *self {
+            Self::SetAll(pairs) | Self::SetAllIf { pairs, .. } => (pairs, &[], [None; 2]),
+            Self::DeleteAll(keys) => (&[], keys, [None; 2]),
+            Self::Rename { from, to, .. }
+            | Self::Copy { from, to, .. }
+            | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
+            Self::Move { key, .. } => (&[], &[], [Some(key), None]),
+            Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
+                (&[], keys, [Some(to), None])
+            }
+            Self::Clear | Self::ClearAll | Self::SwapDatabases(..) => (&[], &[], [None; 2]),
+        };
+        let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
+        keys.chain(named.into_iter().flatten())
+    }
+
+    /// Returns whether it may need memory.
+    #[doc(hidden)]
+    pub fn grows(&self) -> bool {
+        match self {
+            Self::SetAll(_)
+            | Self::SetAllIf { .. }
+            | Self::Bitwise { .. }
+            | Self::MergeElements { .. }
+            // As in Redis, although it only removes a key.
+            | Self::StoreSorted { .. }
+            | Self::Copy { .. } => true,
+            Self::DeleteAll(_)
+            // As in Redis, although the new name may be longer.
+            | Self::Rename { .. }
+            | Self::Move { .. }
+            | Self::Clear
+            | Self::ClearAll
+            | Self::SwapDatabases(..) => false,
+        }
+    }
+
+    /// Returns the databases that it names.
+    #[doc(hidden)]
+    pub fn databases(&self) -> impl Iterator<Item = u16> + use<> {
+        let named = match *self {
+            Self::Move { to: one, .. } | Self::Copy { database: one, .. } => [Some(one), None],
+            Self::SwapDatabases(one, other) => [Some(one), Some(other)],
+            _ => [None; 2],
+        };
+        named.into_iter().flatten()
+    }
+}
+
+/// The answer to a request. Borrowed bytes are valid until the callback returns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer<'a> {
+    /// The change was made.
+    Done,
+    /// There is no such key, or the change was not made.
+    Nil,
+    /// A number.
+    Int(i64),
+    /// A value, or a part of one.
+    Bytes(&'a [u8]),
+    /// A value as the pieces that store it, in order. Only [`Query::Pieces`] and
+    /// [`Query::RangePieces`] are answered this way.
+    Pieces(&'a [&'a [u8]]),
+    /// The answers to the operations of [`Change::Fields`], or the integers of [`Query::Fields`].
+    Fields(FieldValues<'a>),
+    /// The keys that a part of a walk has found, and the cursor of the next part; 0 if there is none.
+    Keys(KeyList<'a>, u64),
+    /// When the key expires, in milliseconds since 1970; `None` if it does not.
+    ExpiresAt(Option<u64>),
+    /// The request failed, and nothing changed.
+    Error(RequestError),
+}
+
+impl Answer<'_> {
+    /// Converts a count or a length: nothing in memory is longer than an `i64` can say.
+    #[doc(hidden)]
+    pub fn count(number: usize) -> Self {
+        Self::Int(number.cast_signed() as i64)
+    }
+}
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The value or the increment is no 64-bit integer.
+    NotAnInteger,
+    /// The value is no number.
+    NotAFloat,
+    /// The eviction policy counts uses, and keeps no time of the last one.
+    NoIdleTime,
+    /// The eviction policy does not count uses.
+    NoFrequency,
+    /// A digest does not have 16 digits.
+    NotADigest,
+    /// The sum does not fit into a 64-bit integer.
+    Overflow,
+    /// The sum is not a finite number.
+    NotFinite,
+    /// The key would be longer than [`LONGEST_KEY`].
+    KeyTooLong,
+    /// The value would be longer than [`LONGEST_VALUE`].
+    ValueTooLong,
+    /// The values that the commands of a transaction copy or compute, or that a script stores, would be too long
+    /// together.
+    ValuesTooLong,
+    /// There is no such key.
+    NoSuchKey,
+    /// The value is a string, which has no elements.
+    WrongType,
+    /// The value is no HyperLogLog.
+    NotHyperLogLog,
+    /// The value begins as a HyperLogLog, and is none.
+    CorruptHyperLogLog,
+    /// Memory is at its limit, and no key may be evicted.
+    OutOfMemory,
+    /// The log cannot be written, so the database accepts no change.
+    LogUnavailable,
+    /// This node of a cluster is not the primary, so it accepts no change.
+    NotPrimary,
+    /// This node's group of a cluster does not have the key's hash slot, or that of one of the keys.
+    SlotNotOwned,
+    /// The log of a cluster has hardly any room left, so the primary accepts no change.
+    LogFull,
+    /// The keys and values of the change are longer than a cluster's log takes.
+    EntryTooLong,
+    /// There is no database of this number.
+    NoSuchDatabase,
+    /// Databases cannot be swapped inside a transaction.
+    SwapInTransaction,
+    /// A script, or a command of a transaction beside scripts, names another database than the selected one.
+    OtherDatabase,
+    /// A [`Transaction`](crate::Transaction) has read too many keys.
+    TransactionTooLarge,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnInteger => "value is not an integer or out of range",
+            Self::NotAFloat => "value is not a valid float",
+            Self::NoIdleTime => "the eviction policy counts accesses and does not record the time of the last one",
+            Self::NoFrequency => "the eviction policy does not count accesses",
+            Self::NotADigest => "must be exactly 16 hexadecimal characters",
+            Self::Overflow => "increment or decrement would overflow",
+            Self::NotFinite => "increment would produce NaN or Infinity",
+            Self::KeyTooLong => "key exceeds 65535 bytes",
+            Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
+            Self::ValuesTooLong => {
+                "a transaction copies or computes, or a script stores, more bytes of values than it may"
+            }
+            Self::NoSuchKey => "no such key",
+            Self::WrongType => "the value is a string, which has no elements",
+            Self::NotHyperLogLog => "the value is not a HyperLogLog",
+            Self::CorruptHyperLogLog => "the HyperLogLog is corrupt",
+            Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'",
+            Self::LogUnavailable => {
+                "the log cannot be written, so changes are refused; see the server's log"
+            }
+            Self::NotPrimary => "this node is not the primary, so changes are refused",
+            Self::SlotNotOwned => {
+                "the hash slot of a key belongs to another group of the cluster, so this node does not execute the \
+                 request"
+            }
+            Self::LogFull => {
+                "the storage quota of the cluster's etcd is nearly used up, so changes are refused; see the server's \
+                 log"
+            }
+            Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
+            Self::NoSuchDatabase => "DB index is out of range",
+            Self::SwapInTransaction => "databases cannot be swapped inside a transaction",
+            Self::OtherDatabase => "scripts and the commands in their transaction can access only one database",
+            Self::TransactionTooLarge => "the transaction reads too many keys",
+        })
+    }
+}
+
+impl Error for RequestError {}
