@@ -1,8 +1,9 @@
 //! Iteration over the entries of a tree, from both ends.
 
-use super::node::{Editable, Kind, Level, MAX_HEIGHT, Node};
+use super::node::{Editable, Kind, Level, Node};
 use super::tree::{Tree, skip};
 use crate::memory::AllocError;
+use alloc::vec::{self, Vec};
 use core::iter::FusedIterator;
 use core::mem;
 use core::ops::Range;
@@ -210,70 +211,110 @@ impl<T: Kind> DoubleEndedIterator for Entries<'_, T> {
 impl<T: Kind> ExactSizeIterator for Entries<'_, T> {}
 impl<T: Kind> FusedIterator for Entries<'_, T> {}
 
-/// Iterates over entries whose values can be changed: the nodes have no other handles.
-pub(crate) struct EntriesMut<'a, T: Kind> {
-    /// The children to come, by the height of their parent.
-    above: [slice::IterMut<'a, Node<T>>; MAX_HEIGHT],
+/// The entries to come of a leaf, whose values can be changed.
+struct LeafEntries<'a, T: Kind> {
     keys: slice::Iter<'a, T::Key>,
     values: slice::IterMut<'a, T::Value>,
+}
+
+impl<'a, T: Kind> LeafEntries<'a, T> {
+    #[inline]
+    fn next(&mut self) -> Option<(&'a T::Key, &'a mut T::Value)> {
+        Some((self.keys.next()?, self.values.next()?))
+    }
+
+    #[inline]
+    fn next_back(&mut self) -> Option<(&'a T::Key, &'a mut T::Value)> {
+        Some((self.keys.next_back()?, self.values.next_back()?))
+    }
+}
+
+/// Iterates over entries whose values can be changed: the nodes have no other handles.
+pub(crate) struct EntriesMut<'a, T: Kind> {
+    front: Option<LeafEntries<'a, T>>,
+    leaves: vec::IntoIter<LeafEntries<'a, T>>,
+    back: Option<LeafEntries<'a, T>>,
     left: usize,
 }
 
 impl<T: Editable> Tree<T> {
-    /// Returns an iterator over all entries for changes, after copying the nodes that other versions share.
-    pub(crate) fn entries_mut(&mut self) -> Result<EntriesMut<'_, T>, AllocError> {
-        fn own<T: Editable>(node: &mut Node<T>) -> Result<(), AllocError> {
-            match node.edit(0)? {
-                Level::Leaf(_) => Ok(()),
-                Level::Inner(inner) => inner.into_a().iter_mut().try_for_each(own),
-            }
+    /// Returns an iterator over the entries with these indices for changes, after copying the nodes that other versions
+    /// share.
+    pub(crate) fn entries_mut(
+        &mut self,
+        range: Range<usize>,
+    ) -> Result<EntriesMut<'_, T>, AllocError> {
+        let (left, mut leaves) = (range.len(), Vec::new());
+        if let Some(root) = self.root.as_mut().filter(|_| left > 0) {
+            gather(root, range, &mut leaves)?;
         }
-        self.root.iter_mut().try_for_each(own)?;
-        let above = core::array::from_fn(|_| [].iter_mut());
-        let mut entries =
-            EntriesMut { above, keys: [].iter(), values: [].iter_mut(), left: self.len };
-        if let Some(root) = &mut self.root {
-            entries.descend(root);
-        }
-        Ok(entries)
+        Ok(EntriesMut { front: None, leaves: leaves.into_iter(), back: None, left })
     }
 }
 
-impl<'a, T: Kind> EntriesMut<'a, T> {
-    /// Goes to the first leaf of a node.
-    fn descend(&mut self, mut node: &'a mut Node<T>) {
-        loop {
-            match node.as_own() {
-                Level::Inner(inner) => {
-                    let height = inner.height();
-                    self.above[height] = inner.into_a().iter_mut();
-                    let Some(first) = self.above[height].next() else { return };
-                    node = first;
-                }
-                Level::Leaf(leaf) => {
-                    let (keys, values) = leaf.into_columns();
-                    (self.keys, self.values) = (keys.iter(), values.iter_mut());
-                    return;
-                }
-            }
+/// Adds the leaves of the entries with these indices below a node. There is one at least.
+fn gather<'a, T: Editable>(
+    node: &'a mut Node<T>,
+    range: Range<usize>,
+    leaves: &mut Vec<LeafEntries<'a, T>>,
+) -> Result<(), AllocError> {
+    let inner = match node.edit(0)? {
+        Level::Inner(inner) => inner,
+        Level::Leaf(leaf) => {
+            let (keys, values) = leaf.into_columns();
+            leaves.try_reserve(1).map_err(|_| AllocError)?;
+            let (keys, values) = (keys[range.clone()].iter(), values[range].iter_mut());
+            leaves.push(LeafEntries { keys, values });
+            return Ok(());
         }
+    };
+    let (children, counts) = inner.into_columns();
+    let mut before = 0;
+    for (child, count) in children.iter_mut().zip(counts) {
+        let (from, to) = (range.start.max(before), range.end.min(before + *count));
+        if from < to {
+            gather(child, from - before..to - before, leaves)?;
+        }
+        before += *count;
     }
+    Ok(())
 }
 
 impl<'a, T: Kind> Iterator for EntriesMut<'a, T> {
     type Item = (&'a T::Key, &'a mut T::Value);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        while self.keys.len() == 0 {
-            let node = self.above.iter_mut().find_map(Iterator::next)?;
-            self.descend(node);
+        self.left = self.left.saturating_sub(1);
+        loop {
+            if let Some(entry) = self.front.as_mut().and_then(LeafEntries::next) {
+                return Some(entry);
+            }
+            match self.leaves.next() {
+                Some(leaf) => self.front = Some(leaf),
+                None => return self.back.as_mut().and_then(LeafEntries::next),
+            }
         }
-        self.left -= 1;
-        Some((self.keys.next()?, self.values.next()?))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
+    }
+}
+
+impl<T: Kind> DoubleEndedIterator for EntriesMut<'_, T> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.left = self.left.saturating_sub(1);
+        loop {
+            if let Some(entry) = self.back.as_mut().and_then(LeafEntries::next_back) {
+                return Some(entry);
+            }
+            match self.leaves.next_back() {
+                Some(leaf) => self.back = Some(leaf),
+                None => return self.front.as_mut().and_then(LeafEntries::next_back),
+            }
+        }
     }
 }
 
@@ -341,7 +382,7 @@ macro_rules! iterator_mut {
     ($(#[$docs:meta])* $name:ident<$($t:ident),*>, $kind:ty, ($key:pat, $value:pat) => $made:expr, $item:ty) => {
         $(#[$docs])*
         pub struct $name<'a, $($t),*> {
-            entries: $crate::persistent::iter::EntriesMut<'a, $kind>,
+            pub(in crate::persistent) entries: $crate::persistent::iter::EntriesMut<'a, $kind>,
         }
 
         impl<'a, $($t),*> Iterator for $name<'a, $($t),*> {
@@ -355,6 +396,14 @@ macro_rules! iterator_mut {
 
             fn size_hint(&self) -> (usize, Option<usize>) {
                 self.entries.size_hint()
+            }
+        }
+
+        impl<$($t),*> DoubleEndedIterator for $name<'_, $($t),*> {
+            #[inline]
+            fn next_back(&mut self) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.next_back()?;
+                Some($made)
             }
         }
 

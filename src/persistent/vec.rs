@@ -285,7 +285,8 @@ impl<T: Clone> PersistentVec<T> {
 
     /// Returns an iterator over the elements for changes. First copies all nodes that other versions share: O(n) then.
     pub fn iter_mut(&mut self) -> IterMut<'_, T> {
-        IterMut { entries: self.tree.entries_mut().unwrap_or_else(|why| out_of_memory(why)) }
+        let entries = self.tree.entries_mut(0..self.len());
+        IterMut { entries: entries.unwrap_or_else(|why| out_of_memory(why)) }
     }
 
     /// Keeps the elements for which `keep` returns `true`, in order. O(n).

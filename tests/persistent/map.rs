@@ -115,12 +115,26 @@ fn play<K: Ord + Clone + Debug>(seed: u64, space: usize, steps: u32, key: impl F
                 model.retain(|_, value| value.len() % of != rest);
                 compare(&map, &model);
             }
-            92 => {
-                for value in map.values_mut().chain(model.values_mut()) {
-                    value.push('x');
+            92 => change_values(&mut map, &mut model, at, key(rng.below(space)), &mut rng),
+            93 => {
+                let (of, rest) = (1 + rng.below(6), rng.below(6));
+                let end = at.clone().max(key(rng.below(space)));
+                let pred = |key: &K, value: &mut String| {
+                    value.push_str("..");
+                    (value.len() + format!("{key:?}").len()) % of == rest
+                };
+                let taken = rng.below(100);
+                let ours = map.extract_if(at.clone()..=end.clone(), pred).take(taken);
+                let mut expected = Vec::new();
+                for at in model.range(at..=end).map(|(at, _)| at.clone()).collect::<Vec<_>>() {
+                    if expected.len() < taken && pred(&at, model.get_mut(&at).unwrap()) {
+                        expected.extend(model.remove_entry(&at));
+                    }
                 }
+                assert!(ours.eq(expected));
+                compare(&map, &model);
             }
-            93..96 if versions.len() < 20 => versions.push((map.clone(), model.clone())),
+            94..96 if versions.len() < 20 => versions.push((map.clone(), model.clone())),
             96 if !versions.is_empty() => diff(rng.pick(&versions), &(map.clone(), model.clone())),
             _ => compare_ranges(&map, &model, at, key(rng.below(space))),
         }
@@ -131,10 +145,53 @@ fn play<K: Ord + Clone + Debug>(seed: u64, space: usize, steps: u32, key: impl F
         compare(map, model);
     }
     diff(&versions[0], versions.last().unwrap());
+    let (shared, kept) = (map.clone(), model.clone());
+    assert!(shared.clone().into_keys().rev().eq(kept.clone().into_keys().rev()));
+    assert!(shared.into_values().eq(kept.into_values()));
     for (map, model) in versions {
         take_apart(map, model, &mut rng);
     }
     assert!(map.into_iter().eq(model));
+}
+
+/// Changes values from both ends of a range, of the whole map, and of its first and last entries.
+fn change_values<K: Ord + Clone + Debug>(
+    map: &mut PersistentMap<K, String>,
+    model: &mut Model<K>,
+    a: K,
+    b: K,
+    rng: &mut Rng,
+) {
+    let (a, b) = (a.clone().min(b.clone()), a.max(b));
+    let bounds = (Bound::Excluded(&a), Bound::Included(&b));
+    let (mut ours, mut theirs) = (map.range_mut::<K, _>(bounds), model.range_mut::<K, _>(bounds));
+    for n in 0..2 * rng.below(ours.len() + 2) {
+        let (entry, expected) = if rng.below(3) == 0 {
+            (ours.next_back(), theirs.next_back())
+        } else {
+            (ours.next(), theirs.next())
+        };
+        assert_eq!(entry, expected, "entry {n} of a range");
+        for (_, value) in entry.into_iter().chain(expected) {
+            value.push('r');
+        }
+    }
+    assert_eq!(ours.len(), theirs.count());
+    for value in map.values_mut().rev().chain(model.values_mut()) {
+        value.push('x');
+    }
+    let (ours, theirs) = (map.first_entry(), model.first_entry());
+    assert_eq!(ours.is_some(), theirs.is_some());
+    if let (Some(mut ours), Some(mut theirs)) = (ours, theirs) {
+        assert_eq!((ours.key(), ours.get()), (theirs.key(), theirs.get()));
+        ours.get_mut().push('f');
+        theirs.get_mut().push('f');
+    }
+    assert_eq!(
+        map.last_entry().map(|last| last.remove_entry()),
+        model.last_entry().map(|last| last.remove_entry())
+    );
+    compare(map, model);
 }
 
 /// Takes entries from both ends, some of them shared, and then builds the map again from the entries in any order.

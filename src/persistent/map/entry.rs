@@ -43,6 +43,30 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
     }
 }
 
+impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
+    /// Returns the entry with the smallest key, to look at it, change or remove it. O(log n).
+    ///
+    /// ```
+    /// let mut queue = hedgerow::persistent::PersistentMap::from([(1, "low"), (9, "high")]);
+    /// assert_eq!(queue.first_entry().unwrap().remove(), "low");
+    /// queue.last_entry().unwrap().insert("highest");
+    /// assert_eq!(queue, [(9, "highest")].into());
+    /// ```
+    pub fn first_entry(&mut self) -> Option<OccupiedEntry<'_, K, V>> {
+        self.entry_at(0)
+    }
+
+    /// Returns the entry with the greatest key, to look at it, change or remove it. O(log n).
+    pub fn last_entry(&mut self) -> Option<OccupiedEntry<'_, K, V>> {
+        self.entry_at(self.len().checked_sub(1)?)
+    }
+
+    fn entry_at(&mut self, index: usize) -> Option<OccupiedEntry<'_, K, V>> {
+        let place = (index < self.len()).then(|| self.tree.place_of(index))?;
+        Some(OccupiedEntry { map: self, place })
+    }
+}
+
 impl<'a, K: Ord + Clone, V: Clone> Entry<'a, K, V> {
     /// Returns the value, after inserting `value` if the key is absent.
     pub fn or_insert(self, value: V) -> &'a mut V {

@@ -9,6 +9,10 @@ mod traits;
 
 pub use diff::{Diff, DiffItem};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
-pub use iter::{IntoIter, Iter, IterMut, Keys, Range, Teardown, Values, ValuesMut};
+pub use iter::{
+    IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Range, RangeMut, Teardown, Values,
+    ValuesMut,
+};
 pub use ops::PersistentMap;
 pub(crate) use ops::{Pairs, out_of_memory};
+pub use order::ExtractIf;

@@ -1,8 +1,9 @@
 //! Operations by the order of keys, by index, and on whole trees.
 
-use super::iter::Range;
+use super::iter::{Range, RangeMut};
 use super::ops::{PersistentMap, out_of_memory};
 use core::borrow::Borrow;
+use core::iter::FusedIterator;
 use core::ops::{Bound, RangeBounds};
 
 impl<K, V> PersistentMap<K, V> {
@@ -147,6 +148,49 @@ impl<K, V> PersistentMap<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
+    /// Returns an iterator over the entries with keys in a range, whose values can be changed, from both ends. First
+    /// copies the nodes of the range that other versions share, and makes a list of its leaves: O(log n + r / 64) for
+    /// `r` entries, and O(r) if they are shared.
+    ///
+    /// # Panics
+    /// As [`range`](Self::range).
+    ///
+    /// ```
+    /// let mut map = hedgerow::persistent::PersistentMap::from([(1, 10), (2, 20), (3, 30)]);
+    /// map.range_mut(2..).for_each(|(key, value)| *value += key);
+    /// assert_eq!(map, [(1, 10), (2, 22), (3, 33)].into());
+    /// ```
+    pub fn range_mut<Q: Ord + ?Sized, R: RangeBounds<Q>>(&mut self, range: R) -> RangeMut<'_, K, V>
+    where
+        K: Borrow<Q>,
+    {
+        RangeMut { entries: self.entries_mut(self.indices(&range)) }
+    }
+
+    /// Returns an iterator that removes the entries of a range for which `pred` returns `true`, in order of the keys.
+    /// O(log n) for each entry.
+    ///
+    /// Entries that the iterator has not come to when it is dropped stay, so use
+    /// [`retain`](Self::retain) if you do not need the removed ones. Copies the nodes of the entries that it comes to
+    /// if other versions share them, because `pred` may change values.
+    ///
+    /// # Panics
+    /// As [`range`](Self::range).
+    ///
+    /// ```
+    /// let mut map: hedgerow::persistent::PersistentMap<u32, u32> = (0..8).map(|n| (n, n)).collect();
+    /// let even: Vec<u32> = map.extract_if(2.., |key, _| key % 2 == 0).map(|(key, _)| key).collect();
+    /// assert_eq!(even, [2, 4, 6]);
+    /// assert!(map.into_keys().eq([0, 1, 3, 5, 7]));
+    /// ```
+    pub fn extract_if<F, R>(&mut self, range: R, pred: F) -> ExtractIf<'_, K, V, F>
+    where
+        R: RangeBounds<K>,
+        F: FnMut(&K, &mut V) -> bool,
+    {
+        ExtractIf { range: self.indices(&range), map: self, pred }
+    }
+
     /// Removes the entry with the smallest key. O(log n).
     pub fn pop_first(&mut self) -> Option<(K, V)> {
         self.remove_index(0)
@@ -250,4 +294,41 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
             tree: self.tree.join(&right.tree, K::clone).unwrap_or_else(|why| out_of_memory(why)),
         }
     }
+}
+
+/// Removes the entries of a range for which a predicate holds. Returned by
+/// [`extract_if`](PersistentMap::extract_if).
+#[must_use = "iterators are lazy and do nothing unless consumed; `retain` removes at once"]
+pub struct ExtractIf<'a, K, V, F> {
+    map: &'a mut PersistentMap<K, V>,
+    /// The indices of the entries to come.
+    range: core::ops::Range<usize>,
+    pred: F,
+}
+
+impl<K: Ord + Clone, V: Clone, F: FnMut(&K, &mut V) -> bool> Iterator for ExtractIf<'_, K, V, F> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        while !self.range.is_empty() {
+            let place = self.map.tree.place_of(self.range.start);
+            let entry = self.map.tree.get_mut(&place);
+            let (key, value) = entry.unwrap_or_else(|why| out_of_memory(why));
+            if (self.pred)(key, value) {
+                self.range.end -= 1;
+                return Some(self.map.remove_place(&place));
+            }
+            self.range.start += 1;
+        }
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.range.len()))
+    }
+}
+
+impl<K: Ord + Clone, V: Clone, F: FnMut(&K, &mut V) -> bool> FusedIterator
+    for ExtractIf<'_, K, V, F>
+{
 }
