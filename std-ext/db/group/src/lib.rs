@@ -84,6 +84,9 @@ pub mod reason;
 #[cfg(any(test, feature = "test-support"))]
 #[doc(hidden)]
 pub mod search;
+#[cfg(any(test, feature = "simulation"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "simulation")))]
+pub mod simulation;
 pub mod tail;
 pub mod takeover;
 pub mod trim;

@@ -1,17 +1,19 @@
 //! The real state and the real log of a simulated node.
 //!
 //! Shards, roles, marks, watermarks, the clock and the lease checks of answers are those of the program. The local log
-//! and etcd are the world's. The simulated [`Store`] beside it applies the same entries, and says what the state must
-//! contain.
+//! and etcd are the simulation's. Its [`Store`] applies the same entries, and says what the state must contain.
 
-use super::clients::Request;
-use super::disk::{Disk, Section, Snapshot};
-use super::process::Lease;
-use super::store::Store;
+use super::Changes;
 use crate::clock::TimeSource;
 use crate::cluster::changes::CHANGES;
 use crate::cluster::clock::manual;
 use crate::cluster::core::Entry;
+use crate::cluster::core::simulation::keys::{
+    Evaluation, KeyAnswer, KeyHistory, KeyRequest, Keys, LARGE, PAIR, ShownKey, Store,
+};
+use crate::cluster::core::simulation::{
+    ApplyError, Disk, Executed, FollowerAnswer, Lease, Program, Replica, Scenario, Truth, Verdict,
+};
 use crate::cluster::local_log::LocalLog;
 use crate::cluster::log::{EtcdLog, LogSettings};
 use crate::gauge::Gauge;
@@ -19,7 +21,7 @@ use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::{self, Fsync, Log, Lsn, ReadIndex};
 use crate::options::Options;
-use crate::request::{Answer, Query, Request as Call};
+use crate::request::{Answer, Change, Expiry, MultiKeyOp, Query, Request as Call, SetCondition};
 use crate::session::Session;
 use crate::slots::SLOTS;
 use crate::state::State;
@@ -30,6 +32,7 @@ use crate::state::record::Record;
 use crate::state::role::Role;
 use crate::state::shard::Core;
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,32 +50,74 @@ pub(super) struct Database {
     writing: Option<Snapshot>,
 }
 
+/// A snapshot. Its shards were written one after the other, while entries were applied.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshot {
+    sections: Vec<Section>,
+    /// The last entry that it may contain.
+    last: Lsn,
+    /// The latest time of these entries.
+    time: u64,
+}
+
+/// The records of some slots behind the entry `watermark`.
+#[derive(Clone, Debug)]
+struct Section {
+    slots: Range<u16>,
+    watermark: Lsn,
+    records: Vec<(Vec<u8>, Option<u64>, Vec<u8>)>,
+}
+
 /// The entry that must be committed, and the evaluation that must be confirmed, before an answer leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
-    pub(super) lsn: Lsn,
+    lsn: Lsn,
     read_index: ReadIndex,
 }
 
-/// Whether an answer leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Leaves,
-    Waits,
-    Never,
+/// What a request was answered.
+pub(super) struct Output {
+    /// Whether the change was made, as its answer says.
+    done: bool,
+    /// The values of the keys, read in the same batch.
+    values: Vec<Option<Vec<u8>>>,
+    /// The time of the evaluation.
+    time: u64,
 }
 
-/// A request that was executed.
-pub(super) struct ExecutedRequest {
-    /// Whether the change was made, as its answer says.
-    pub(super) done: bool,
-    /// The values of the keys, read in the same batch.
-    pub(super) values: Vec<Option<Vec<u8>>>,
-    pub(super) wait: Wait,
-    /// The time of the evaluation.
-    pub(super) time: u64,
-    /// The entries that were appended.
-    pub(super) entries: Vec<Entry>,
+fn set<'a>(value: &'a [u8], condition: SetCondition<'a>, expiry: Expiry) -> Change<'a> {
+    Change::Set { value, condition, expiry, get: false }
+}
+
+/// Passes the change of a request. `now` is the time from which clients count a time to live.
+fn with_change<R>(request: &KeyRequest, now: u64, run: impl FnOnce(Option<Call<'_>>) -> R) -> R {
+    let (value, pairs);
+    let change = match request {
+        KeyRequest::Append { key, token } => Call::Change(key, Change::Append(token)),
+        KeyRequest::Add { key } => Call::Change(key, Change::Increment(1)),
+        KeyRequest::SetNew { key, token } => {
+            Call::Change(key, set(token, SetCondition::IfAbsent, Expiry::Never))
+        }
+        KeyRequest::SetPair { token } => {
+            pairs = PAIR.map(|key| (key, &token[..]));
+            Call::MultiKey(MultiKeyOp::SetAll(&pairs))
+        }
+        KeyRequest::SetFor { key, token, milliseconds } => {
+            let expiry = Expiry::At(now + milliseconds);
+            Call::Change(key, set(token, SetCondition::Always, expiry))
+        }
+        KeyRequest::Lock { key, token, milliseconds } => {
+            let expiry = Expiry::At(now + milliseconds);
+            Call::Change(key, set(token, SetCondition::IfAbsent, expiry))
+        }
+        KeyRequest::Unlock { key } => Call::Change(key, Change::Delete),
+        KeyRequest::SetLarge { token, bytes } => {
+            value = KeyRequest::large_value(token, *bytes);
+            Call::Change(LARGE, set(&value, SetCondition::Always, Expiry::Never))
+        }
+        KeyRequest::Get { .. } | KeyRequest::GetPair => return run(None),
+    };
+    run(Some(change))
 }
 
 /// Returns a local log without entries. The world has disks of its own, but the log wants a local log.
@@ -91,7 +136,7 @@ pub(in crate::cluster) fn local_log() -> Arc<LocalLog> {
 }
 
 /// Loads a folder as the program does. Returns the last watermark and the latest time.
-fn load(disk: &Disk, shards: &LoadingShards) -> Result<(u64, u64), String> {
+fn load(disk: &Disk<Snapshot>, shards: &LoadingShards) -> Result<(u64, u64), String> {
     let mut watermarks = vec![0; usize::from(SLOTS)];
     let (mut time, mut above) = (0, 0);
     if let Some(snapshot) = disk.snapshot() {
@@ -119,114 +164,6 @@ fn load(disk: &Disk, shards: &LoadingShards) -> Result<(u64, u64), String> {
 }
 
 impl Database {
-    /// Opens the folder of a node at a time of its wall clock.
-    pub(super) fn open(disk: &Disk, shards: usize, wall: u64) -> Result<Self, String> {
-        let wall = Arc::new(AtomicU64::new(wall));
-        let mut options = Options::in_memory();
-        options.shards = shards;
-        options.time = TimeSource::Manual(Arc::clone(&wall));
-        let loading = LoadingShards::clustered(&options);
-        let times = load(disk, &loading)?;
-        let settings =
-            LogSettings { cluster: [1; 16], incarnation: 1, group: 0, largest_request: 64 << 20 };
-        let wakes = Arc::new(Gauge::default());
-        let of_log = Arc::clone(&wakes);
-        let wake = Box::new(move || {
-            of_log.add(1);
-        });
-        let log = Arc::new(EtcdLog::new(
-            settings,
-            local_log(),
-            (disk.last(), crate::SlotSet::all()),
-            wake,
-        ));
-        let shared: Arc<dyn Log> = Arc::clone(&log) as _;
-        let state = Arc::new(State::clustered(loading, shared, times, &options));
-        let session = Session::new(Arc::clone(&state));
-        Ok(Self { session, state, log, wall, wakes, removed_by: 0, writing: None })
-    }
-
-    /// Sets the clocks before anything is done.
-    pub(super) fn set_clocks(&self, wall: u64, boot: u64) {
-        // Relaxed: one thread.
-        self.wall.store(wall, Ordering::Relaxed);
-        manual::set(boot * 1000);
-    }
-
-    /// Returns the time that an entry made now carries.
-    pub(super) fn now(&self) -> u64 {
-        self.state.clock.now()
-    }
-
-    /// Whether answers are those of a primary.
-    pub(super) fn is_serving(&self) -> bool {
-        !self.log.epoch().is_multiple_of(2)
-    }
-
-    /// Executes a request as a worker does, and reads its keys in the same batch.
-    pub(super) fn execute(&mut self, request: &Request) -> Result<ExecutedRequest, String> {
-        let keys = request.keys();
-        let epoch = self.log.epoch();
-        let (mut values, mut done, mut wrong) = (vec![None; keys.len()], false, None);
-        let session = &mut self.session;
-        let lsn = request.with_change(self.state.clock.now(), |change| {
-            let mut requests: Vec<_> = change.into_iter().collect();
-            let first = requests.len();
-            requests.extend(keys.iter().enumerate().map(|(at, key)| match at {
-                0 if keys.len() > 1 => Call::MultiRead(key, Query::Value, keys.len()),
-                _ => Call::Read(key, Query::Value),
-            }));
-            session.execute(&requests, &mut |number, answer| match (
-                number.checked_sub(first),
-                answer,
-            ) {
-                (Some(at), Answer::Bytes(value)) => values[at] = Some(value.to_vec()),
-                (Some(_) | None, Answer::Nil) => {}
-                (None, Answer::Done) => done = true,
-                (None, Answer::Int(number)) => done = number != 0,
-                (_, other) => wrong = Some(format!("{request:?} is answered by {other:?}")),
-            })
-        });
-        let wait = Wait { lsn, read_index: self.log.read_index(epoch) };
-        if let Some(wrong) = wrong {
-            return Err(wrong);
-        }
-        Ok(ExecutedRequest { done, values, wait, time: self.now(), entries: self.log.take(1) })
-    }
-
-    /// Returns whether an answer leaves now, as a worker decides it.
-    pub(super) fn verdict(&self, wait: &Wait) -> Verdict {
-        match self.log.commit(wait.lsn) {
-            Err(_) => Verdict::Never,
-            Ok(false) => Verdict::Waits,
-            Ok(true) => match self.log.check_lease(&wait.read_index) {
-                log::LeaseCheck::Passed => Verdict::Leaves,
-                log::LeaseCheck::Pending => Verdict::Waits,
-                log::LeaseCheck::Failed => Verdict::Never,
-            },
-        }
-    }
-
-    /// Whether the log has woken its driver since the last call.
-    pub(super) fn was_woken(&self) -> bool {
-        let woken = self.wakes.get() > 0;
-        self.wakes.set(0);
-        woken
-    }
-
-    /// Whether an answer waits for a lease check since the last call.
-    pub(super) fn wants_lease_check(&self) -> bool {
-        self.log.take_lease_check_wanted()
-    }
-
-    /// Goes through all shards once, as the maintenance thread does. Returns the entries that it has appended.
-    pub(super) fn run_cycle(&mut self) -> Vec<Entry> {
-        run_cycle(&self.state);
-        let entries = self.log.take(1);
-        self.forget_removals(&entries);
-        entries
-    }
-
     /// The log removes what had expired when it sets the clock back, so this node lacks nothing more.
     fn forget_removals(&mut self, entries: &[Entry]) {
         if entries.iter().any(|entry| CHANGES.sets_clock_back(&entry.changes)) {
@@ -234,64 +171,8 @@ impl Database {
         }
     }
 
-    /// Applies committed entries as a follower.
-    pub(super) fn follow(&mut self, entries: &[Entry]) -> Result<(), FollowError> {
-        let borrowed: Vec<_> =
-            entries.iter().map(|entry| (entry.lsn, entry.time, &entry.changes[..])).collect();
-        self.state.follow(&borrowed, &|lsn| self.log.set_reached(lsn))?;
-        self.forget_removals(entries);
-        Ok(())
-    }
-
-    pub(super) fn become_follower(&self) {
-        self.state.become_follower();
-    }
-
-    /// Counts the entry that begins the epoch of this node, before the state serves.
-    pub(super) fn reach(&self, begin: Lsn) {
-        self.log.set_reached(begin);
-    }
-
-    /// Becomes the primary, or accepts changes again. `begin` is the entry that begins the epoch.
-    pub(super) fn lead(&self, begin: Lsn, time: u64, lease: Lease) {
-        self.state.become_primary(time);
-        if self.is_serving() {
-            return self.log.accept_changes();
-        }
-        self.log.begin_term(begin, 1);
-        self.renew_lease(lease);
-    }
-
-    /// Renews the lease, unless the state does not serve yet.
-    pub(super) fn renew_lease(&self, lease: Lease) {
-        if self.is_serving() {
-            self.log.renew_lease(lease.until.saturating_mul(1000), lease.sent * 1000);
-        }
-    }
-
-    pub(super) fn set_committed(&self, lsn: Lsn) {
-        if self.is_serving() {
-            self.log.set_committed(lsn);
-        }
-    }
-
-    pub(super) fn refuse_changes(&self) {
-        self.log.refuse_changes();
-    }
-
-    pub(super) fn end_term(&self) {
-        self.log.end_term();
-    }
-
-    /// Makes the primary a follower. Returns the time by which it may have removed keys.
-    pub(super) fn step_down(&mut self) -> u64 {
-        let time = self.state.step_down().time;
-        self.removed_by = self.removed_by.max(time);
-        time
-    }
-
     /// Writes a further shard of a snapshot, as of now. Returns the snapshot after the last one.
-    pub(super) fn write_shard(&mut self) -> Option<Snapshot> {
+    fn write_shard(&mut self) -> Option<Snapshot> {
         let writing = self.writing.get_or_insert_default();
         let number = writing.sections.len();
         let mut core = self.state.shards[number].lock();
@@ -315,17 +196,248 @@ impl Database {
     }
 
     /// Returns the time of the last end of keys that this state may lack.
-    pub(super) fn removed_until(&self, store: &Store) -> u64 {
+    fn removed_until(&self, store: &Store<Changes>) -> u64 {
         match self.state.role.get() {
             Role::Alone | Role::Primary => self.now(),
             Role::Loading | Role::Follower => store.watermark.max(self.removed_by),
         }
     }
 
-    /// Compares the state with the entries that it must contain.
-    pub(super) fn compare(&self, store: &Store) -> Result<(), String> {
-        if self.log.last() != store.last {
-            return Err(format!("its log is at entry {}, not {}", self.log.last(), store.last));
+    fn missing(&self, store: &Store<Changes>) -> String {
+        let lacks =
+            |key: &&Vec<u8>| self.state.shards[self.state.shard_of(key)].lock().find(key).is_none();
+        let names = store.keys().filter(lacks).map(|key| String::from_utf8_lossy(key).into_owned());
+        names.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Program<Keys<Changes>> for Database {
+    type Wait = Wait;
+    type Output = Output;
+    type Snapshot = Snapshot;
+
+    fn open(
+        disk: &Disk<Snapshot>,
+        node: usize,
+        scenario: Scenario,
+        wall: u64,
+    ) -> Result<Option<Self>, String> {
+        if scenario != Scenario::Whole {
+            return Ok(None);
+        }
+        let wall = Arc::new(AtomicU64::new(wall));
+        let mut options = Options::in_memory();
+        options.shards = 2 << node;
+        options.time = TimeSource::Manual(Arc::clone(&wall));
+        let loading = LoadingShards::clustered(&options);
+        let times = load(disk, &loading)?;
+        let settings =
+            LogSettings { cluster: [1; 16], incarnation: 1, group: 0, largest_request: 64 << 20 };
+        let wakes = Arc::new(Gauge::default());
+        let of_log = Arc::clone(&wakes);
+        let wake = Box::new(move || {
+            of_log.add(1);
+        });
+        let log = Arc::new(EtcdLog::new(
+            settings,
+            local_log(),
+            (disk.last(), crate::SlotSet::all()),
+            wake,
+        ));
+        let shared: Arc<dyn Log> = Arc::clone(&log) as _;
+        let state = Arc::new(State::clustered(loading, shared, times, &options));
+        let session = Session::new(Arc::clone(&state));
+        Ok(Some(Self { session, state, log, wall, wakes, removed_by: 0, writing: None }))
+    }
+
+    fn end_run() {
+        manual::clear();
+    }
+
+    fn set_clocks(&self, wall: u64, boot: u64) {
+        // Relaxed: one thread.
+        self.wall.store(wall, Ordering::Relaxed);
+        manual::set(boot * 1000);
+    }
+
+    fn now(&self) -> u64 {
+        self.state.clock.now()
+    }
+
+    fn is_serving(&self) -> bool {
+        !self.log.epoch().is_multiple_of(2)
+    }
+
+    fn execute(&mut self, request: &KeyRequest) -> Result<Executed<Output, Wait>, String> {
+        let keys = request.keys();
+        let epoch = self.log.epoch();
+        let (mut values, mut done, mut wrong) = (vec![None; keys.len()], false, None);
+        let session = &mut self.session;
+        let lsn = with_change(request, self.state.clock.now(), |change| {
+            let mut requests: Vec<_> = change.into_iter().collect();
+            let first = requests.len();
+            requests.extend(keys.iter().enumerate().map(|(at, key)| match at {
+                0 if keys.len() > 1 => Call::MultiRead(key, Query::Value, keys.len()),
+                _ => Call::Read(key, Query::Value),
+            }));
+            session.execute(&requests, &mut |number, answer| match (
+                number.checked_sub(first),
+                answer,
+            ) {
+                (Some(at), Answer::Bytes(value)) => values[at] = Some(value.to_vec()),
+                (Some(_) | None, Answer::Nil) => {}
+                (None, Answer::Done) => done = true,
+                (None, Answer::Int(number)) => done = number != 0,
+                (_, other) => wrong = Some(format!("{request:?} is answered by {other:?}")),
+            })
+        });
+        let wait = Wait { lsn, read_index: self.log.read_index(epoch) };
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
+        let output = Output { done, values, time: self.now() };
+        Ok(Executed { output, wait, entries: self.log.take(1) })
+    }
+
+    fn answer(
+        output: Output,
+        request: &KeyRequest,
+        store: &Store<Changes>,
+        known: Vec<Lsn>,
+    ) -> KeyAnswer {
+        let Output { done, values, time } = output;
+        let keys = request.keys().into_iter().zip(values).zip(known);
+        let shown = keys.map(|((key, value), required)| ShownKey {
+            key: key.to_vec(),
+            value,
+            changed: store.written(key),
+            gone: store.stored(key).is_none(),
+            required,
+        });
+        KeyAnswer { shown: shown.collect(), evaluation: Some(Evaluation { done, time }) }
+    }
+
+    fn read_as_follower(
+        &mut self,
+        request: &KeyRequest,
+        store: &Store<Changes>,
+        truth: &Truth<KeyHistory<Changes>>,
+    ) -> Result<FollowerAnswer, String> {
+        let executed = self.execute(request)?;
+        if self.verdict(&executed.wait) != Verdict::Leaves {
+            return Ok(FollowerAnswer::None);
+        }
+        let hidden = executed.output.time.max(self.removed_until(store));
+        let mut answer = FollowerAnswer::Right;
+        for (key, value) in request.keys().into_iter().zip(&executed.output.values) {
+            let record = truth.history().record(key, store.written(key));
+            let agrees = if let Some(value) = value {
+                record.is_some_and(|record| record.value == *value)
+            } else {
+                // A watermark may have removed it, or the own clock hides it.
+                let gone = store.stored(key).is_none();
+                let hides = |end: u64| gone || end <= hidden;
+                record.is_none_or(|record| record.ends.is_some_and(hides))
+            };
+            if !agrees {
+                let name = String::from_utf8_lossy(key).into_owned();
+                let wrong = format!("as a follower it shows {name} as it never was: {value:?}");
+                answer = FollowerAnswer::Wrong(wrong);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn verdict(&self, wait: &Wait) -> Verdict {
+        match self.log.commit(wait.lsn) {
+            Err(_) => Verdict::Never,
+            Ok(false) => Verdict::Waits,
+            Ok(true) => match self.log.check_lease(&wait.read_index) {
+                log::LeaseCheck::Passed => Verdict::Leaves,
+                log::LeaseCheck::Pending => Verdict::Waits,
+                log::LeaseCheck::Failed => Verdict::Never,
+            },
+        }
+    }
+
+    fn was_woken(&self) -> bool {
+        let woken = self.wakes.get() > 0;
+        self.wakes.set(0);
+        woken
+    }
+
+    fn wants_lease_check(&self) -> bool {
+        self.log.take_lease_check_wanted()
+    }
+
+    /// Writes a further shard of a snapshot, and goes through all shards once, as the maintenance thread does.
+    fn maintain(&mut self) -> (Vec<Entry>, Option<(Lsn, Snapshot)>) {
+        let snapshot = self.write_shard().map(|snapshot| (snapshot.last, snapshot));
+        run_cycle(&self.state);
+        let entries = self.log.take(1);
+        self.forget_removals(&entries);
+        (entries, snapshot)
+    }
+
+    fn follow(&mut self, entries: &[Entry]) -> Result<(), ApplyError> {
+        let borrowed: Vec<_> =
+            entries.iter().map(|entry| (entry.lsn, entry.time, &entry.changes[..])).collect();
+        let followed = self.state.follow(&borrowed, &|lsn| self.log.set_reached(lsn));
+        followed.map_err(|why| match why {
+            FollowError::TimeWentBack { .. } => ApplyError::Restart,
+            why => ApplyError::Wrong(why.to_string()),
+        })?;
+        self.forget_removals(entries);
+        Ok(())
+    }
+
+    fn become_follower(&self) {
+        self.state.become_follower();
+    }
+
+    fn reach(&self, begin: Lsn) {
+        self.log.set_reached(begin);
+    }
+
+    fn lead(&self, begin: Lsn, time: u64, lease: Lease) {
+        self.state.become_primary(time);
+        if self.is_serving() {
+            return self.log.accept_changes();
+        }
+        self.log.begin_term(begin, 1);
+        self.renew_lease(lease);
+    }
+
+    fn renew_lease(&self, lease: Lease) {
+        if self.is_serving() {
+            self.log.renew_lease(lease.until.saturating_mul(1000), lease.sent * 1000);
+        }
+    }
+
+    fn set_committed(&self, lsn: Lsn) {
+        if self.is_serving() {
+            self.log.set_committed(lsn);
+        }
+    }
+
+    fn refuse_changes(&self) {
+        self.log.refuse_changes();
+    }
+
+    fn end_term(&self) {
+        self.log.end_term();
+    }
+
+    fn step_down(&mut self) -> u64 {
+        let time = self.state.step_down().time;
+        self.removed_by = self.removed_by.max(time);
+        time
+    }
+
+    fn compare(&self, replica: &Replica<Store<Changes>>) -> Result<(), String> {
+        let store = &replica.machine;
+        if self.log.last() != replica.last {
+            return Err(format!("its log is at entry {}, not {}", self.log.last(), replica.last));
         }
         let mut found = 0;
         for shard in self.state.shards.iter() {
@@ -355,13 +467,6 @@ impl Database {
             ));
         }
         Ok(())
-    }
-
-    fn missing(&self, store: &Store) -> String {
-        let lacks =
-            |key: &&Vec<u8>| self.state.shards[self.state.shard_of(key)].lock().find(key).is_none();
-        let names = store.keys().filter(lacks).map(|key| String::from_utf8_lossy(key).into_owned());
-        names.collect::<Vec<_>>().join(" ")
     }
 }
 

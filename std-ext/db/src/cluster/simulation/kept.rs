@@ -3,25 +3,11 @@
 //! A seed stays here when its fault is mended. If the plan of its scenario changes, the seed finds something else, or
 //! nothing.
 
-use super::faults::Scenario;
-
-pub(super) const KEPT: &[(Scenario, &[u64])] = &[
-    (Scenario::Faults, &[1469, 4749, 13_692]),
-    (Scenario::LogReads, &[236, 5066]),
-    (Scenario::Restore, &[2345, 4196, 5595, 9639]),
+pub(super) const KEPT: &[u64] = &[
     // A primary's snapshot lacked a key that had expired by its own clock only.
-    (Scenario::Whole, &[692]),
-    // A primary that stayed set its clock back without an entry.
-    (Scenario::Whole, &[1675, 7514, 8929]),
+    692, // A primary that stayed set its clock back without an entry.
+    1675, 7514, 8929,
     // The watch left out a change of the members, and the primary trimmed by those of before.
-    (Scenario::Wide, &[3389]),
-    (Scenario::Whole, &[7249]),
-    // A folder was adopted whose last entries were not on its disk, and then its machine lost power.
-    (Scenario::Adopt, &[21_431, 26_004, 28_746, 29_551, 31_418]),
-    // A record on its way counted for the node that had its id when it arrived.
-    (Scenario::Whole, &[29_753]),
-    (Scenario::Wide, &[32_162]),
-    // Mistakes of the simulation: the run ended while a primary gave the group away; a member whose folder was replaced
-    // stayed a member, because etcd was full.
-    (Scenario::Wide, &[161_134, 265_031]),
+    7249, // A record on its way counted for the node that had its id when it arrived.
+    29_753,
 ];

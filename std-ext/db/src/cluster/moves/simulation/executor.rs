@@ -1,6 +1,6 @@
 //! A deterministic executor: one thread, virtual time, and an order of tasks that the seed determines.
 
-use crate::cluster::simulation::Random;
+use crate::cluster::core::simulation::Random;
 use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::pin::Pin;

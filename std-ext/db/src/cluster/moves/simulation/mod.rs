@@ -31,7 +31,7 @@ mod world;
 
 use super::create;
 use super::record::MoveState;
-use crate::cluster::simulation::{Random, seeds};
+use crate::cluster::core::simulation::{Random, seeds};
 use crate::lock::lock;
 use crate::slot_set::SlotSet;
 use crate::slots::{SLOTS, slot};

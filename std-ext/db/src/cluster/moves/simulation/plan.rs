@@ -1,6 +1,6 @@
 //! The steps of a move, and the faults of a run.
 
-use crate::cluster::simulation::Random;
+use crate::cluster::core::simulation::Random;
 use std::collections::BTreeMap;
 
 /// A step of a move: a change of its record, or the first entry of a kind in a group's log.

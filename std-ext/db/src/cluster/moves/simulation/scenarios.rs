@@ -5,7 +5,7 @@ use super::env::SimEtcd;
 use super::plan::{Plan, Step};
 use super::world::{GROUPS, World, keys};
 use super::{Account, check_end, create, executor};
-use crate::cluster::simulation::Random;
+use crate::cluster::core::simulation::Random;
 use crate::slot_set::SlotSet;
 use crate::slots::SLOTS;
 use std::sync::Mutex;

@@ -4,13 +4,16 @@
 //! before the request was made. As all answers agree with one order of entries, the order of real time included, the
 //! history is linearizable.
 
-use super::clients::{Reply, Request, ShownKey};
-use super::truth::Truth;
-use crate::log::Lsn;
+use super::super::truth::Truth;
+use super::answer::{KeyAnswer, ShownKey};
+use super::codec::Codec;
+use super::request::KeyRequest;
+use super::store::{KeyHistory, Store};
+use crate::Lsn;
 use std::collections::BTreeMap;
 
 /// Returns whether a key in an answer is as an entry left it. With a time, keys that have expired by then are hidden.
-fn agrees(truth: &Truth, shown: &ShownKey, time: Option<u64>) -> bool {
+fn agrees<C: Codec>(truth: &KeyHistory<C>, shown: &ShownKey, time: Option<u64>) -> bool {
     let record = truth.record(&shown.key, shown.changed);
     let alive = record.filter(|record| match (time, record.ends) {
         (Some(time), Some(end)) => end > time && !shown.gone,
@@ -19,21 +22,32 @@ fn agrees(truth: &Truth, shown: &ShownKey, time: Option<u64>) -> bool {
     alive.map(|record| &record.value[..]) == shown.value.as_deref()
 }
 
-/// Checks what the real state says of conditions and times to live.
-fn check_conditions(truth: &Truth, reply: &Reply) -> Result<(), String> {
-    let (Some(whole), [shown, ..]) = (reply.whole, &reply.shown[..]) else { return Ok(()) };
-    let (token, conditional) = match &reply.request {
-        Request::SetNew { token, .. } | Request::Lock { token, .. } => (token, true),
-        Request::SetFor { token, .. } => (token, false),
+/// An answer that leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) request: &'a KeyRequest,
+    pub(super) answer: &'a KeyAnswer,
+    /// The entry of the request's own changes, and these.
+    pub(super) own: Option<&'a (Lsn, Vec<u8>)>,
+}
+
+/// Checks what a real program says of conditions and times to live.
+fn check_conditions<C: Codec>(truth: &Truth<KeyHistory<C>>, reply: Told<'_>) -> Result<(), String> {
+    let (Some(whole), [shown, ..]) = (reply.answer.evaluation, &reply.answer.shown[..]) else {
+        return Ok(());
+    };
+    let (token, conditional) = match reply.request {
+        KeyRequest::SetNew { token, .. } | KeyRequest::Lock { token, .. } => (token, true),
+        KeyRequest::SetFor { token, .. } => (token, false),
         _ => return Ok(()),
     };
     let stored = shown.value.as_ref() == Some(token);
     if stored != whole.done || reply.own.is_some() != whole.done {
         return Err(format!("an answer says that a key was set, and it is not there: {reply:?}"));
     }
-    if let (true, Some((lsn, _))) = (conditional, &reply.own)
+    if let (true, Some((lsn, _))) = (conditional, reply.own)
         && let Some(entry) = truth.entry(*lsn)
-        && let Some(before) = truth.record(&shown.key, lsn - 1)
+        && let Some(before) = truth.history().record(&shown.key, lsn - 1)
         && before.ends.is_none_or(|end| end > entry.time)
     {
         return Err(format!("a key that was there was set as a new one: {before:?}: {reply:?}"));
@@ -44,36 +58,42 @@ fn check_conditions(truth: &Truth, reply: &Reply) -> Result<(), String> {
     Ok(())
 }
 
+/// What the clients of [`Keys`](super::Keys) know.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Checker {
+pub struct KeyChecker {
     /// The latest change of each key that an answer has shown.
     shown: BTreeMap<Vec<u8>, Lsn>,
     /// Tokens that were appended to lists, and whether that was acknowledged.
     tokens: BTreeMap<Vec<u8>, (Vec<u8>, bool)>,
     counted: (u64, u64),
-    pub(super) answers: u64,
+    answers: u64,
 }
 
-impl Checker {
-    /// A client makes a request. Returns the earliest entry that the answer may show of a key.
-    pub(super) fn required(&self, key: &[u8]) -> Lsn {
-        self.shown.get(key).copied().unwrap_or(0)
+impl KeyChecker {
+    /// A client makes a request. Returns the earliest entry that the answer may show of each key.
+    pub(super) fn required(&self, request: &KeyRequest) -> Vec<Lsn> {
+        let required = |key: &&[u8]| self.shown.get(*key).copied().unwrap_or(0);
+        request.keys().iter().map(required).collect()
     }
 
     /// A node begins to carry out a request.
-    pub(super) fn attempt(&mut self, request: &Request) {
+    pub(super) fn count_attempt(&mut self, request: &KeyRequest) {
         match request {
-            Request::Append { key, token } => {
+            KeyRequest::Append { key, token } => {
                 self.tokens.insert(token.clone(), (key.clone(), false));
             }
-            Request::Add { .. } => self.counted.0 += 1,
+            KeyRequest::Add { .. } => self.counted.0 += 1,
             _ => {}
         }
     }
 
-    /// A reply leaves a primary.
-    pub(super) fn answer(&mut self, truth: &Truth, reply: &Reply) -> Result<(), String> {
-        for shown in &reply.shown {
+    /// An answer leaves.
+    pub(super) fn check<C: Codec>(
+        &mut self,
+        reply: Told<'_>,
+        truth: &Truth<KeyHistory<C>>,
+    ) -> Result<(), String> {
+        for shown in &reply.answer.shown {
             let name = String::from_utf8_lossy(&shown.key).into_owned();
             if shown.changed > truth.last() {
                 return Err(format!(
@@ -88,32 +108,32 @@ impl Checker {
                     shown.changed, shown.required
                 ));
             }
-            if !agrees(truth, shown, reply.whole.map(|whole| whole.time)) {
+            if !agrees(truth.history(), shown, reply.answer.evaluation.map(|whole| whole.time)) {
                 return Err(format!("an answer shows what was never committed: {name}: {reply:?}"));
             }
         }
         check_conditions(truth, reply)?;
-        if let Some((lsn, changes)) = &reply.own
+        if let Some((lsn, changes)) = reply.own
             && truth.entry(*lsn).is_none_or(|entry| entry.changes != *changes)
         {
             return Err(format!("an acknowledged change is lost: entry {lsn}: {reply:?}"));
         }
-        if let [a, b] = &reply.shown[..]
+        if let [a, b] = &reply.answer.shown[..]
             && a.value != b.value
         {
             return Err(format!("half of a pair is shown: {reply:?}"));
         }
-        for shown in &reply.shown {
+        for shown in &reply.answer.shown {
             let last = self.shown.entry(shown.key.clone()).or_default();
             *last = shown.changed.max(*last);
         }
-        match &reply.request {
-            Request::Append { token, .. } => {
+        match reply.request {
+            KeyRequest::Append { token, .. } => {
                 self.tokens
                     .entry(token.clone())
                     .and_modify(|(_, acknowledged)| *acknowledged = true);
             }
-            Request::Add { .. } => self.counted.1 += 1,
+            KeyRequest::Add { .. } => self.counted.1 += 1,
             _ => {}
         }
         self.answers += 1;
@@ -121,9 +141,9 @@ impl Checker {
     }
 
     /// All clients have stopped.
-    pub(super) fn finish(&self, truth: &Truth) -> Result<(), String> {
+    pub(super) fn check_end<C: Codec>(&self, store: &Store<C>) -> Result<(), String> {
         for (token, (key, acknowledged)) in &self.tokens {
-            let list = truth.store.stored(key).map_or(&[][..], |record| &record.value);
+            let list = store.stored(key).map_or(&[][..], |record| &record.value);
             let times = list.chunks(token.len()).filter(|part| part == token).count();
             if times > 1 || (*acknowledged && times == 0) {
                 let token = String::from_utf8_lossy(token);
@@ -132,8 +152,7 @@ impl Checker {
                 ));
             }
         }
-        let count = truth
-            .store
+        let count = store
             .stored(b"count")
             .map_or(0, |record| String::from_utf8_lossy(&record.value).parse::<u64>().unwrap_or(0));
         let (attempted, acknowledged) = self.counted;

@@ -18,17 +18,17 @@ pub(super) enum Kind {
     Freeze { node: usize, actions: u64, time: u64 },
     /// A process and its clocks stop.
     FreezeClock { node: usize, time: u64 },
-    /// Nothing reaches etcd from this node.
+    /// Nothing reaches the store from this node.
     CutTo { node: usize, time: u64 },
-    /// Nothing reaches this node from etcd.
+    /// Nothing reaches this node from the store.
     CutFrom { node: usize, time: u64 },
-    /// etcd has no leader: requests wait or are lost.
-    EtcdPause { time: u64 },
-    /// etcd answers late.
-    EtcdSlow { time: u64, delay: u64 },
-    /// etcd refuses requests as too many.
-    EtcdBusy { time: u64 },
-    /// Some answers of etcd are lost.
+    /// The store has no leader: requests wait or are lost.
+    StorePause { time: u64 },
+    /// The store answers late.
+    StoreSlow { time: u64, delay: u64 },
+    /// The store refuses requests as too many.
+    StoreBusy { time: u64 },
+    /// Some answers of the store are lost.
     LoseAnswers { time: u64 },
     /// Nothing arrives by the watch.
     WatchStall { node: usize, time: u64 },
@@ -38,16 +38,16 @@ pub(super) enum Kind {
     WatchRepeat { node: usize },
     /// The watch misses changes.
     WatchSkip { node: usize },
-    /// etcd forgets its history.
+    /// The store forgets its history.
     Compact,
-    /// etcd's storage quota is little more than it uses.
+    /// The store's storage quota is little more than it uses.
     Quota { room: usize },
     /// A disk takes long to force, and the state is slow to apply.
     SlowDisk { node: usize, time: u64 },
     /// The primary is asked to hand over to a node, or to any.
     HandOver { to: Option<usize> },
-    /// Answers reach the primary late, or not at all, for a while; soon nothing that it sends reaches etcd. Its lease
-    /// ends while another node waits for it.
+    /// Answers reach the primary late, or not at all, for a while; soon nothing that it sends reaches the store. Its
+    /// lease ends while another node waits for it.
     Isolate { lost: bool, answers: u64, requests: u64 },
     /// A process ends, and starts again after this time.
     Down { node: usize, time: u64 },
@@ -73,14 +73,14 @@ pub(super) enum Kind {
     Twin { node: usize, of: usize },
     /// What the primary sends is late for a while. Then its process is killed, and starts again after this time.
     KillPrimary { late: u64, restart: u64 },
-    /// etcd takes smaller requests for a while.
+    /// The store takes smaller requests for a while.
     Limit { time: u64, bytes: usize },
-    /// A backup of etcd is made.
+    /// A backup of the store is made.
     Backup,
-    /// etcd is restored from the backup.
+    /// The store is restored from the backup.
     Restore,
-    /// etcd is lost. The nodes are stopped, perhaps by a loss of power, and a new etcd is filled from their folders,
-    /// except for this one's.
+    /// The store is lost. The nodes are stopped, perhaps by a loss of power, and a new store is filled from their
+    /// folders, except for this one's.
     Adopt { power: bool, absent: Option<usize> },
 }
 
@@ -92,9 +92,9 @@ impl Kind {
             Self::FreezeClock { .. } => "FreezeClock",
             Self::CutTo { .. } => "CutTo",
             Self::CutFrom { .. } => "CutFrom",
-            Self::EtcdPause { .. } => "EtcdPause",
-            Self::EtcdSlow { .. } => "EtcdSlow",
-            Self::EtcdBusy { .. } => "EtcdBusy",
+            Self::StorePause { .. } => "StorePause",
+            Self::StoreSlow { .. } => "StoreSlow",
+            Self::StoreBusy { .. } => "StoreBusy",
             Self::LoseAnswers { .. } => "LoseAnswers",
             Self::WatchStall { .. } => "WatchStall",
             Self::WatchCut { .. } => "WatchCut",
@@ -127,20 +127,21 @@ impl Kind {
 
 /// How much a run does, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scenario {
+pub enum Scenario {
     /// Faults that the protocol survives without any loss.
     Faults,
     /// As `Faults`, with further kinds of them.
     Wide,
-    /// As `Wide`, with the real state of each node, and clocks that are set while it runs.
+    /// As `Wide`, but shorter, with the real [`Program`](super::Program) of each node.
     Whole,
     /// As `Faults`, with leases that prove nothing and clocks that stop.
     LogReads,
-    /// etcd is restored from a backup.
+    /// The store is restored from a backup.
     Restore,
-    /// etcd is restored, and a node that was away since before the backup comes back. The others run, or start in time.
+    /// The store is restored, and a node that was away since before the backup comes back. The others run, or start in
+    /// time.
     Lagging,
-    /// etcd is lost, and filled again from the nodes' folders.
+    /// The store is lost, and filled again from the nodes' folders.
     Adopt,
     /// Primaries are killed and start again within their lease, beside copies of their folders.
     Restarts,
@@ -181,9 +182,9 @@ fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {
         3..5 => Kind::Freeze { node, actions, time },
         5 | 6 => Kind::CutTo { node, time },
         7 | 8 => Kind::CutFrom { node, time },
-        9 | 10 => Kind::EtcdPause { time: time.min(1500) },
-        11 => Kind::EtcdSlow { time, delay: random.between(20, 300) },
-        12 => Kind::EtcdBusy { time },
+        9 | 10 => Kind::StorePause { time: time.min(1500) },
+        11 => Kind::StoreSlow { time, delay: random.between(20, 300) },
+        12 => Kind::StoreBusy { time },
         13 => Kind::LoseAnswers { time },
         14 => Kind::WatchStall { node, time },
         15 => Kind::WatchCut { node },
@@ -233,7 +234,8 @@ fn wide_kind(random: &mut Random, nodes: usize) -> Kind {
     }
 }
 
-/// Makes the faults of a run in which one node lacks what a restored etcd lacks. Half of the runs have others, too.
+/// Makes the faults of a run in which one node lacks what a restored store lacks. Half of the runs have others,
+/// too.
 fn lagging(random: &mut Random, nodes: usize) -> Vec<Fault> {
     let behind = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
     let backup = random.between(1000, 3000);

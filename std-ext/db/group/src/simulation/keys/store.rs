@@ -1,38 +1,37 @@
-//! The state of a simulated node: a small map that applies the entries of the log.
+//! The machine of [`Keys`](super::Keys): a small map that applies the entries of the log.
 
-use crate::log::Lsn;
-use crate::log::change::{LoggedChanges, LoggedOp};
-use crate::request::{Change, Expiry};
+use super::super::machine::Machine;
+use super::codec::{Codec, Lifetime, Op};
+use crate::{Entry, Lsn};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
+/// The contents of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) value: Vec<u8>,
-    pub(super) ends: Option<u64>,
+pub struct Record {
+    /// The value.
+    pub value: Vec<u8>,
+    /// When it expires, in milliseconds since 1970.
+    pub ends: Option<u64>,
 }
 
 /// The keys, and the entry that changed each one last.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Store {
+pub struct Store<C> {
     records: BTreeMap<Vec<u8>, Record>,
     /// Also of keys that were removed.
     changed: BTreeMap<Vec<u8>, Lsn>,
     /// The same, without the removals of expired keys by a watermark.
     written: BTreeMap<Vec<u8>, Lsn>,
-    /// The last entry that was applied.
-    pub(super) last: Lsn,
-    /// The latest time of an entry since the clock was set back last.
-    pub(super) time: u64,
     /// No later entry has an earlier time.
-    pub(super) watermark: u64,
+    pub watermark: u64,
     /// The sum of the hashes of all records.
-    pub(super) digest: u64,
-    /// How often the clock was set back.
-    pub(super) set_backs: u64,
+    digest: u64,
+    codec: PhantomData<C>,
 }
 
 /// FNV-1a, with a last mixing: sums of it are compared.
-pub(super) fn hash(parts: &[&[u8]]) -> u64 {
+fn hash(parts: &[&[u8]]) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     for part in parts {
         for byte in part.iter().chain(&[0xFF]) {
@@ -46,14 +45,14 @@ fn hash_of(key: &[u8], record: &Record) -> u64 {
     hash(&[key, &record.value, &record.ends.unwrap_or(0).to_le_bytes()])
 }
 
-impl Store {
+impl<C: Codec> Store<C> {
     /// Returns the record of a key that has not expired at `time`.
     pub(super) fn get(&self, key: &[u8], time: u64) -> Option<&Record> {
         self.records.get(key).filter(|record| record.ends.is_none_or(|end| end > time))
     }
 
     /// Returns the record of a key, expired or not.
-    pub(super) fn stored(&self, key: &[u8]) -> Option<&Record> {
+    pub fn stored(&self, key: &[u8]) -> Option<&Record> {
         self.records.get(key)
     }
 
@@ -63,16 +62,17 @@ impl Store {
     }
 
     /// Returns the last entry that changed a key other than by a watermark; 0 if none did.
-    pub(super) fn written(&self, key: &[u8]) -> Lsn {
+    pub fn written(&self, key: &[u8]) -> Lsn {
         self.written.get(key).copied().unwrap_or(0)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Vec<u8>> {
+    /// Returns all keys.
+    pub fn keys(&self) -> impl Iterator<Item = &Vec<u8>> {
         self.records.keys()
     }
 
     /// Returns the number of keys, and of those that have expired at `time`.
-    pub(super) fn count(&self, time: u64) -> (usize, usize) {
+    pub fn count(&self, time: u64) -> (usize, usize) {
         let expired = |record: &&Record| record.ends.is_some_and(|end| end <= time);
         (self.records.len(), self.records.values().filter(expired).count())
     }
@@ -126,29 +126,26 @@ impl Store {
         for key in self.remove_expired(latest, lsn) {
             self.written.insert(key, lsn);
         }
-        (self.watermark, self.time) = (time, time);
+        self.watermark = time;
     }
 
-    fn change(
-        &mut self,
-        key: &[u8],
-        change: &Change<'_>,
-        time: u64,
-        lsn: Lsn,
-    ) -> Result<(), String> {
+    fn change(&mut self, op: &Op<'_>, time: u64, lsn: Lsn) -> Result<(), String> {
+        let (Op::Set { key, .. } | Op::Delete(key) | Op::Add(key, _) | Op::Append(key, _)) = *op
+        else {
+            return Ok(());
+        };
         let old = self.get(key, time).cloned();
         let ends = old.as_ref().and_then(|record| record.ends);
-        let record = match change {
-            Change::Set { value, expiry, .. } => Some(Record {
+        let record = match op {
+            Op::Set { value, lifetime, .. } => Some(Record {
                 value: value.to_vec(),
-                ends: match expiry {
-                    Expiry::Never => None,
-                    Expiry::At(end) => Some(*end),
-                    Expiry::Keep => ends,
+                ends: match lifetime {
+                    Lifetime::Unlimited => None,
+                    Lifetime::Until(end) => Some(*end),
+                    Lifetime::Kept => ends,
                 },
             }),
-            Change::Delete => None,
-            Change::Increment(by) => {
+            Op::Add(_, by) => {
                 let number: i64 = match &old {
                     Some(record) => std::str::from_utf8(&record.value)
                         .ok()
@@ -158,47 +155,82 @@ impl Store {
                 };
                 Some(Record { value: (number + by).to_string().into_bytes(), ends })
             }
-            Change::Append(tail) => {
+            Op::Append(_, tail) => {
                 let mut value = old.map_or_else(Vec::new, |record| record.value);
                 value.extend_from_slice(tail);
                 Some(Record { value, ends })
             }
-            other => {
-                return Err(format!("entry {lsn} has a change that no client made: {other:?}"));
-            }
+            _ => None,
         };
         self.put(key, record, lsn);
         self.written.insert(key.to_vec(), lsn);
         Ok(())
     }
+}
 
-    /// Applies one entry at its own time.
-    pub(super) fn apply(&mut self, lsn: Lsn, time: u64, changes: &[u8]) -> Result<(), String> {
-        if lsn != self.last + 1 {
-            return Err(format!("entry {lsn} is applied after entry {}", self.last));
-        }
-        let set_back = matches!(LoggedChanges::new(changes).next(), Some(Ok(LoggedOp::Clock(_))));
+impl<C: Codec> Machine for Store<C> {
+    fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        let Entry { lsn, time, changes } = entry;
+        let (lsn, time) = (*lsn, *time);
+        let operations = C::decode(changes)?;
+        let set_back = matches!(operations.first(), Some(Op::Clock(_)));
         if time < self.watermark && !set_back {
             return Err(format!(
                 "entry {lsn} of {time} is before the watermark {}",
                 self.watermark
             ));
         }
-        for operation in LoggedChanges::new(changes) {
-            match operation? {
-                LoggedOp::Change(key, change) => self.change(key, &change, time, lsn)?,
-                LoggedOp::Begin(..) => self.raise_watermark(time, lsn)?,
-                LoggedOp::Watermark(watermark) => self.raise_watermark(watermark, lsn)?,
-                LoggedOp::Clock(latest) => {
-                    self.set_backs += 1;
-                    self.set_back(latest, time, lsn);
-                }
-                LoggedOp::Batch(_) => {}
-                other => return Err(format!("entry {lsn} has what no node made: {other:?}")),
+        for operation in &operations {
+            match operation {
+                Op::Begin => self.raise_watermark(time, lsn)?,
+                Op::Watermark(watermark) => self.raise_watermark(*watermark, lsn)?,
+                Op::Clock(latest) => self.set_back(*latest, time, lsn),
+                change => self.change(change, time, lsn)?,
             }
         }
-        self.last = lsn;
-        self.time = self.time.max(time);
         Ok(())
+    }
+
+    fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
+/// The entry that changed a key, and the new contents.
+type Version = (Lsn, Option<Record>);
+
+/// The keys, and the contents of each one behind every entry that changed it.
+#[derive(Clone, Debug, Default)]
+pub struct KeyHistory<C> {
+    store: Store<C>,
+    versions: BTreeMap<Vec<u8>, Vec<Version>>,
+}
+
+impl<C: Codec> KeyHistory<C> {
+    /// The keys.
+    pub fn store(&self) -> &Store<C> {
+        &self.store
+    }
+
+    /// Returns what a key contained behind an entry. Keys that have expired are there until a watermark removes them.
+    pub fn record(&self, key: &[u8], lsn: Lsn) -> Option<&Record> {
+        let versions = self.versions.get(key)?;
+        let later = versions.partition_point(|(at, _)| *at <= lsn);
+        versions[..later].last()?.1.as_ref()
+    }
+}
+
+impl<C: Codec> Machine for KeyHistory<C> {
+    fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        self.store.apply(entry)?;
+        for key in self.store.changed_by(entry.lsn) {
+            let record = self.store.stored(&key).cloned();
+            self.versions.entry(key).or_default().push((entry.lsn, record));
+        }
+        Ok(())
+    }
+
+    fn digest(&self) -> u64 {
+        self.store.digest
     }
 }

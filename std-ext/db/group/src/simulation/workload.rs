@@ -1,17 +1,15 @@
 //! The requests of clients, and how faults begin and end.
 
-use super::check::Checker;
-use super::clients::Request;
 use super::coverage::{Case, Milestone};
-use super::database::Verdict;
-use super::etcd::{FakeEtcd, LARGEST_REQUEST, Transaction};
-use super::faults::{Kind, Scenario};
+use super::faults::Kind;
+use super::service::{Checker, FollowerAnswer, Program, Service};
+use super::store::{FakeStore, LARGEST_REQUEST, Transaction};
 use super::truth::log_key;
 use super::world::{Node, Trouble, What, World};
-use crate::cluster::core::processes::ProcessPlace;
-use crate::cluster::core::{Event, GroupRole, Members, Tail};
+use crate::processes::ProcessPlace;
+use crate::{Event, GroupRole, Members, Tail};
 
-impl World {
+impl<S: Service> World<S> {
     /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
     pub(super) fn ask(&mut self, client: usize, turn: u64) {
         if self.now > self.clients_end() || self.clients[client].turn != turn {
@@ -20,11 +18,8 @@ impl World {
         let asks = &mut self.clients[client];
         asks.turn += 1;
         let (node, turn) = (asks.aim, asks.turn);
-        let random = match self.scenario {
-            Scenario::Whole => Request::random_with_locks,
-            _ => Request::random,
-        };
-        let request = random(&mut self.random.clients, self.tokens, self.most_batch);
+        let clients = &mut self.random.clients;
+        let request = S::request(clients, self.tokens, self.most_batch, self.scenario);
         self.tokens += 1;
         let wait = self.random.clients.between(300, 1500);
         self.after(wait, What::GiveUp { client, turn });
@@ -40,13 +35,12 @@ impl World {
         node: usize,
         number: u64,
         client: (usize, u64),
-        request: &Request,
+        request: &S::Request,
     ) {
         let boot = self.boot(node);
-        let required: Vec<_> =
-            request.keys().iter().map(|key| self.checker.required(key)).collect();
+        let known = self.checker.known(request);
         let Some(process) = self.process(node, number) else { return };
-        let refused = !process.accepts && !request.reads_only();
+        let refused = !process.accepts && !S::reads_only(request);
         if !process.is_serving() || refused {
             if process.database.is_some() {
                 self.read_at_database(node, number, request);
@@ -55,7 +49,7 @@ impl World {
             }
             return self.ask_elsewhere(client.0, client.1);
         }
-        match process.evaluate(client, request.clone(), &required, boot) {
+        match process.evaluate(client, request.clone(), known, boot) {
             Ok(reply) => process.held.push(reply),
             Err(why) => return self.violate(format!("node {node}: {why}")),
         }
@@ -79,59 +73,34 @@ impl World {
     }
 
     /// A follower answers from its own state: old perhaps, but committed.
-    fn read_at_follower(&mut self, node: usize, request: &Request) {
+    fn read_at_follower(&mut self, node: usize, request: &S::Request) {
         let Some(process) = self.nodes[node].process.as_ref() else { return };
         if process.role != GroupRole::Follower || process.closing {
             return;
         }
-        for key in request.keys() {
-            let value = process.store.stored(key).map(|record| record.value.as_slice());
-            if self.truth.value(key, process.store.last) != value {
-                let name = String::from_utf8_lossy(key).into_owned();
-                return self
-                    .disagree(node, &format!("as a follower it shows {name} as it never was"));
-            }
+        let store = &process.replica;
+        if let Err(why) = S::check_follower(request, &store.machine, store.last, &self.truth) {
+            self.disagree(node, &why);
         }
     }
 
-    /// As `read_at_follower`, by the real state.
-    fn read_at_database(&mut self, node: usize, number: u64, request: &Request) {
+    /// As `read_at_follower`, by the real program.
+    fn read_at_database(&mut self, node: usize, number: u64, request: &S::Request) {
         let Some(process) = self.process(node, number) else { return };
+        if process.role != GroupRole::Follower || !S::reads_only(request) {
+            return;
+        }
+        let truth = &self.truth;
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
         let Some(database) = process.database.as_mut() else { return };
-        if process.role != GroupRole::Follower || !request.reads_only() {
-            return;
-        }
-        let executed = match database.execute(request) {
-            Ok(executed) => executed,
-            Err(why) => return self.violate(format!("node {node}: {why}")),
-        };
-        if database.verdict(&executed.wait) != Verdict::Leaves {
-            return;
-        }
-        let hidden = executed.time.max(database.removed_until(&process.store));
-        let store = &process.store;
-        let keys = request.keys().into_iter().zip(&executed.values);
-        let written =
-            keys.map(|(key, value)| (key, value, store.written(key), store.stored(key).is_none()));
-        let written: Vec<_> = written.collect();
-        let mut wrong = None;
-        for (key, value, lsn, gone) in written {
-            let record = self.truth.record(key, lsn);
-            let agrees = if let Some(value) = value {
-                record.is_some_and(|record| record.value == *value)
-            } else {
-                // A watermark may have removed it, or the own clock hides it.
-                let hides = |end: u64| gone || end <= hidden;
-                record.is_none_or(|record| record.ends.is_some_and(hides))
-            };
-            if !agrees {
-                let name = String::from_utf8_lossy(key).into_owned();
-                wrong = Some(format!("as a follower it shows {name} as it never was: {value:?}"));
+        match database.read_as_follower(request, &process.replica.machine, truth) {
+            Err(why) => self.violate(format!("node {node}: {why}")),
+            Ok(FollowerAnswer::None) => {}
+            Ok(FollowerAnswer::Right) => self.coverage.met(Case::FollowerRead),
+            Ok(FollowerAnswer::Wrong(why)) => {
+                self.coverage.met(Case::FollowerRead);
+                self.disagree(node, &why);
             }
-        }
-        self.coverage.met(Case::FollowerRead);
-        if let Some(wrong) = wrong {
-            self.disagree(node, &wrong);
         }
     }
 
@@ -160,12 +129,12 @@ impl World {
             }
             Kind::CutTo { node, time } => self.cut(node, now + time, true),
             Kind::CutFrom { node, time } => self.cut(node, now + time, false),
-            Kind::EtcdPause { time } => self.trouble.paused = now + time,
-            Kind::EtcdSlow { time, delay } => {
+            Kind::StorePause { time } => self.trouble.paused = now + time,
+            Kind::StoreSlow { time, delay } => {
                 self.trouble.slow = now + time;
                 self.trouble.delay = delay;
             }
-            Kind::EtcdBusy { time } => self.trouble.busy = now + time,
+            Kind::StoreBusy { time } => self.trouble.busy = now + time,
             Kind::LoseAnswers { time } => self.trouble.loses_answers = now + time,
             Kind::WatchStall { node, time } => self.nodes[node].watch_stalled = now + time,
             Kind::WatchCut { node } => {
@@ -178,10 +147,10 @@ impl World {
             Kind::WatchRepeat { node } => self.move_watch(node, -4),
             Kind::WatchSkip { node } => self.move_watch(node, 3),
             Kind::Compact => {
-                let revision = self.etcd.revision;
-                self.etcd.compact(revision);
+                let revision = self.store.revision;
+                self.store.compact(revision);
             }
-            Kind::Quota { room } => self.etcd.quota = self.etcd.bytes() + room,
+            Kind::Quota { room } => self.store.quota = self.store.bytes() + room,
             Kind::SlowDisk { node, time } => self.nodes[node].slow_disk = now + time,
             Kind::HandOver { to } => self.hand_over(to),
             Kind::Isolate { lost, answers, requests } => self.isolate(lost, answers, requests),
@@ -213,15 +182,15 @@ impl World {
             Kind::KillPrimary { late, restart } => self.kill_primary(late, restart),
             Kind::Limit { time, bytes } => {
                 self.trouble.limited = now + time;
-                self.etcd.largest_request = bytes;
+                self.store.largest_request = bytes;
             }
-            Kind::Backup => self.backup = Some(Box::new((self.etcd.clone(), self.truth.clone()))),
+            Kind::Backup => self.backup = Some(Box::new((self.store.clone(), self.truth.clone()))),
             Kind::Restore => self.restore(),
             Kind::Adopt { power, absent } => self.adopt(power, absent),
         }
     }
 
-    /// etcd is lost. An operator stops all nodes, and fills a new etcd from the most advanced folder.
+    /// The store is lost. An operator stops all nodes, and fills a new store from the most advanced folder.
     fn adopt(&mut self, power: bool, absent: Option<usize>) {
         for node in 0..self.nodes.len() {
             let restart = self.random.nodes.between(100, 1500);
@@ -232,7 +201,7 @@ impl World {
         let Some((batches, end)) = self.nodes[from].disk.window() else { return };
         self.nodes[from].disk.force(end.lsn);
         let lost = self.truth.last() - end.lsn;
-        self.note(|| format!("etcd is filled from node {from}; {lost} entries are lost"));
+        self.note(|| format!("the store is filled from node {from}; {lost} entries are lost"));
         let lease = self.nodes[from].lease;
         let time = self.nodes[from].clock.wall(self.now).max(end.time);
         let (epoch, seq, lsn, chain) = (end.epoch, end.seq, end.lsn, end.chain);
@@ -244,15 +213,15 @@ impl World {
             batches.into_iter().map(|(seq, batch)| (log_key(seq), batch)).collect();
         puts.push(("tail".into(), line.to_string().into_bytes()));
         puts.push(("members".into(), members.print().into_bytes()));
-        self.etcd = FakeEtcd::default();
-        let filled = self.etcd.commit(&Transaction { puts, ..Transaction::default() });
-        self.check(filled.map(drop).map_err(|why| format!("the new etcd refuses it: {why:?}")));
+        self.store = FakeStore::default();
+        let filled = self.store.commit(&Transaction { puts, ..Transaction::default() });
+        self.check(filled.map(drop).map_err(|why| format!("the new store refuses it: {why:?}")));
         let cut = self.truth.cut(lsn, line);
         self.check(cut);
         self.incarnation += 1;
         if lost > 0 && !(self.folders_intact && absent.is_none()) {
             // Acknowledged changes may be in none of the folders.
-            self.checker = Checker::default();
+            self.checker = S::Checker::default();
             self.lossy = Some(lsn);
         }
         self.coverage.met(if lost > 0 { Case::AdoptedWithLoss } else { Case::Adopted });
@@ -273,7 +242,7 @@ impl World {
     }
 
     fn move_watch(&mut self, node: usize, by: i64) {
-        let (compacted, last) = (self.etcd.compacted, self.etcd.revision);
+        let (compacted, last) = (self.store.compacted, self.store.revision);
         if let Some(process) = self.nodes[node].process.as_mut()
             && let Some(watch) = &mut process.watch
         {
@@ -305,7 +274,7 @@ impl World {
     }
 
     fn isolate(&mut self, lost: bool, answers: u64, requests: u64) {
-        let leads = |node: &Node| {
+        let leads = |node: &Node<S>| {
             node.process.as_ref().is_some_and(|process| process.role == GroupRole::Primary)
         };
         let Some(node) = self.nodes.iter().position(leads) else { return };
@@ -327,7 +296,7 @@ impl World {
 
     /// The primary ends. The next one will, too.
     pub(super) fn chase(&mut self, times: u64, pause: u64) {
-        let leads = |node: &Node| {
+        let leads = |node: &Node<S>| {
             node.process.as_ref().is_some_and(|process| process.role == GroupRole::Primary)
         };
         let mut left = times;
@@ -354,8 +323,8 @@ impl World {
         if disk.last() < self.nodes[node].disk.last() {
             return; // The folder may be the only one with its last entries.
         }
-        // Entries that only this folder had on disk will be gone, and its records must not count any more. A full etcd
-        // refuses that, and then the folder stays.
+        // Entries that only this folder had on disk will be gone, and its records must not count any more. A full the
+        // store refuses that, and then the folder stays.
         if !self.remove_member(node) {
             return;
         }
@@ -373,10 +342,10 @@ impl World {
         };
     }
 
-    /// What the primary sends from now on reaches etcd late: some of it after its process was killed, and after the
-    /// next process has taken the group back.
+    /// What the primary sends from now on reaches the store late: some of it after its process was killed, and after
+    /// the next process has taken the group back.
     fn kill_primary(&mut self, late: u64, restart: u64) {
-        let leads = |node: &Node| {
+        let leads = |node: &Node<S>| {
             node.process.as_ref().is_some_and(|process| process.role == GroupRole::Primary)
         };
         let Some(node) = self.nodes.iter().position(leads) else { return };
@@ -385,10 +354,10 @@ impl World {
         self.after(late, What::Kill { node, number, restart });
     }
 
-    /// Removes a node from the members. Returns false if etcd is full.
+    /// Removes a node from the members. Returns false if the store is full.
     fn remove_member(&mut self, node: usize) -> bool {
         let id = self.nodes[node].id;
-        let Some(old) = self.etcd.get("members").map(|stored| stored.value.clone()) else {
+        let Some(old) = self.store.get("members").map(|stored| stored.value.clone()) else {
             return true;
         };
         let Ok(members) = Members::parse(&old) else {
@@ -401,22 +370,22 @@ impl World {
             puts: vec![("members".into(), new)],
             deletes: vec![(format!("durable/{id}"), format!("durable/{id}~"))],
         };
-        let done = self.etcd.commit(&txn).is_ok();
+        let done = self.store.commit(&txn).is_ok();
         if done {
             self.changed();
         }
         done
     }
 
-    /// etcd gets an older state. All connections break.
+    /// The store gets an older state. All connections break.
     fn restore(&mut self) {
         let Some(backup) = self.backup.clone() else { return };
         if backup.1.last() + 3 > self.truth.last() {
             return; // Too little is lost to be noticed.
         }
-        (self.etcd, self.truth) = *backup;
+        (self.store, self.truth) = *backup;
         self.incarnation += 1;
-        self.checker = Checker::default();
+        self.checker = S::Checker::default();
         let last = self.truth.last();
         self.lossy = Some(last);
         (self.objector, self.takeovers_before) = (None, self.truth.holders.len());
@@ -432,10 +401,10 @@ impl World {
 
     /// The operator disarms the alarm once there is room.
     pub(super) fn disarm(&mut self) {
-        if self.etcd.alarm && self.etcd.bytes() < self.etcd.quota {
-            self.etcd.alarm = false;
+        if self.store.alarm && self.store.bytes() < self.store.quota {
+            self.store.alarm = false;
             self.coverage.met(Case::NoSpaceLeft);
-            self.note(|| "etcd has quota left again".into());
+            self.note(|| "the store has quota left again".into());
         }
     }
 
@@ -444,8 +413,8 @@ impl World {
         self.note(|| "all faults end".into());
         self.trouble = Trouble::default();
         // The alarm stays until the primary has freed quota.
-        self.etcd.quota = usize::MAX;
-        self.etcd.largest_request = LARGEST_REQUEST;
+        self.store.quota = usize::MAX;
+        self.store.largest_request = LARGEST_REQUEST;
         for node in &mut self.nodes {
             node.cut_to = 0;
             node.cut_from = 0;

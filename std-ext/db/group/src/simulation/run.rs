@@ -3,14 +3,18 @@
 use super::coverage::Coverage;
 use super::faults::{Plan, Scenario, plan};
 use super::random::Random;
+use super::service::{Program, Service};
 use super::world::{MOST_CLIENTS, World, nodes_of};
-use crate::cluster::clock::manual;
 
 /// The outcome of a run.
-pub(super) struct Run {
-    pub(super) violation: Option<String>,
-    pub(super) coverage: Coverage,
-    pub(super) trace: String,
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The rule that it broke, if it broke one.
+    pub violation: Option<String>,
+    /// What it has met.
+    pub coverage: Coverage,
+    /// What happened, one event a line. Empty unless the run was [`traced`].
+    pub trace: String,
 }
 
 fn plan_of(seed: u64, scenario: Scenario) -> Plan {
@@ -18,19 +22,21 @@ fn plan_of(seed: u64, scenario: Scenario) -> Plan {
     Plan { faults, clients: MOST_CLIENTS, healed: scenario.healed() }
 }
 
-fn run(seed: u64, scenario: Scenario, plan: Plan, traced: bool) -> Run {
-    let mut world = World::new(seed, scenario, plan, traced);
+fn run<S: Service>(seed: u64, scenario: Scenario, plan: Plan, traced: bool) -> Run {
+    let mut world = World::<S>::new(seed, scenario, plan, traced);
     world.run();
-    manual::clear();
+    S::Program::end_run();
     Run { violation: world.violation, coverage: world.coverage, trace: world.trace }
 }
 
-pub(super) fn run_seed(seed: u64, scenario: Scenario) -> Run {
-    run(seed, scenario, plan_of(seed, scenario), false)
+/// Plays a seed.
+pub fn run_seed<S: Service>(seed: u64, scenario: Scenario) -> Run {
+    run::<S>(seed, scenario, plan_of(seed, scenario), false)
 }
 
-pub(super) fn traced(seed: u64, scenario: Scenario) -> Run {
-    run(seed, scenario, plan_of(seed, scenario), true)
+/// Plays a seed, and writes down what happens.
+pub fn traced<S: Service>(seed: u64, scenario: Scenario) -> Run {
+    run::<S>(seed, scenario, plan_of(seed, scenario), true)
 }
 
 /// The first words of a violation without numbers: a shrunk run must break the same rule.
@@ -58,15 +64,16 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
 }
 
 /// Makes a failing run smaller for as long as it breaks the same rule. Returns the plan that is left, and its trace.
-pub(super) fn shrink(seed: u64, scenario: Scenario) -> (Plan, String) {
-    let breaks =
-        |plan: &Plan| run(seed, scenario, plan.clone(), false).violation.map(|why| kind_of(&why));
+pub(super) fn shrink<S: Service>(seed: u64, scenario: Scenario) -> (Plan, String) {
+    let breaks = |plan: &Plan| {
+        run::<S>(seed, scenario, plan.clone(), false).violation.map(|why| kind_of(&why))
+    };
     let mut plan = plan_of(seed, scenario);
     let wanted = breaks(&plan);
     while let Some(less) = smaller(&plan).into_iter().find(|less| breaks(less) == wanted) {
         plan = less;
     }
-    let trace = run(seed, scenario, plan.clone(), true).trace;
+    let trace = run::<S>(seed, scenario, plan.clone(), true).trace;
     // The end of a long trace says most.
     let lines: Vec<_> = trace.lines().collect();
     let last = lines[lines.len().saturating_sub(400)..].join("\n");

@@ -1,13 +1,11 @@
-//! The committed entries: each transaction that takes effect in the fake etcd is checked and replayed here.
+//! The committed entries: each transaction that takes effect in the fake store is checked and replayed here.
 //!
 //! All that nodes apply, acknowledge and answer is compared with it.
 
-use super::etcd::Transaction;
-use super::store::{Record, Store};
-use crate::cluster::core::batch::{self, Batch, BatchPiece};
-use crate::cluster::core::{Entry, NodeId, Tail};
-use crate::log::Lsn;
-use std::collections::BTreeMap;
+use super::machine::{Machine, Replica};
+use super::store::Transaction;
+use crate::batch::{self, Batch, BatchPiece};
+use crate::{Entry, EntryFormat, Lsn, NodeId, Tail};
 
 /// The prefix of the batches' keys.
 pub(super) const LOG: &str = "log/";
@@ -17,20 +15,19 @@ pub(super) fn log_key(seq: u64) -> String {
     format!("{LOG}{seq:020}")
 }
 
-/// The entry that changed a key, and the new contents.
-type Version = (Lsn, Option<Record>);
-
 /// The committed entries.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Truth {
+#[derive(Clone, Debug)]
+pub struct Truth<H> {
+    format: &'static dyn EntryFormat,
     pub(super) tail: Option<Tail>,
     /// Entry n is at n - 1.
     pub(super) entries: Vec<Entry>,
     /// The digest behind each entry; the first is of the empty state.
     digests: Vec<u64>,
-    /// The contents of each key behind the entries that changed it.
-    versions: BTreeMap<Vec<u8>, Vec<Version>>,
-    pub(super) store: Store,
+    /// The state behind the last entry.
+    history: Replica<H>,
+    /// How often the clock was set back.
+    pub(super) set_backs: u64,
     /// The parts of an entry that is not complete, and their epoch.
     parts: Vec<u8>,
     parts_epoch: u64,
@@ -46,29 +43,56 @@ pub(super) struct Truth {
     pub(super) set_back: u64,
 }
 
-impl Truth {
-    pub(super) fn last(&self) -> Lsn {
+impl<H: Machine> Truth<H> {
+    pub(super) fn new(format: &'static dyn EntryFormat) -> Self {
+        Self {
+            format,
+            tail: None,
+            entries: Vec::new(),
+            digests: Vec::new(),
+            history: Replica::default(),
+            set_backs: 0,
+            parts: Vec::new(),
+            parts_epoch: 0,
+            holders: Vec::new(),
+            taken: None,
+            abandoned: 0,
+            joined: 0,
+            set_back: 0,
+        }
+    }
+
+    /// The state behind the last committed entry.
+    pub fn history(&self) -> &H {
+        &self.history.machine
+    }
+
+    /// The last committed entry.
+    pub fn last(&self) -> Lsn {
         self.entries.len() as Lsn
     }
 
     pub(super) fn digest(&self, lsn: Lsn) -> Option<u64> {
-        if lsn == 0 { Some(0) } else { self.digests.get(usize::try_from(lsn - 1).ok()?).copied() }
+        if lsn == 0 {
+            Some(Replica::<H>::default().digest())
+        } else {
+            self.digests.get(usize::try_from(lsn - 1).ok()?).copied()
+        }
     }
 
-    pub(super) fn entry(&self, lsn: Lsn) -> Option<&Entry> {
+    /// Returns a committed entry.
+    pub fn entry(&self, lsn: Lsn) -> Option<&Entry> {
         self.entries.get(usize::try_from(lsn.checked_sub(1)?).ok()?)
     }
 
-    /// Returns what a key contained behind an entry.
-    pub(super) fn value(&self, key: &[u8], lsn: Lsn) -> Option<&[u8]> {
-        self.record(key, lsn).map(|record| &record.value[..])
+    /// The digest behind the last entry.
+    pub(super) fn last_digest(&self) -> u64 {
+        self.history.digest()
     }
 
-    /// As `value`, with the expiration. Keys that have expired are there until a watermark removes them.
-    pub(super) fn record(&self, key: &[u8], lsn: Lsn) -> Option<&Record> {
-        let versions = self.versions.get(key)?;
-        let later = versions.partition_point(|(at, _)| *at <= lsn);
-        versions[..later].last()?.1.as_ref()
+    fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        self.set_backs += u64::from(self.format.sets_clock_back(&entry.changes));
+        self.history.apply(self.format, entry)
     }
 
     /// Returns whether the last takeover found the group released, and the chosen node; none if it created the group.
@@ -76,16 +100,14 @@ impl Truth {
         self.taken.map(|line| (line.holder().is_none(), line.node))
     }
 
-    /// Forgets the entries behind `last`: a new etcd begins with this line.
+    /// Forgets the entries behind `last`: a new store begins with this line.
     pub(super) fn cut(&mut self, last: Lsn, line: Tail) -> Result<(), String> {
         self.entries.truncate(usize::try_from(last).unwrap_or(usize::MAX));
         self.digests.truncate(self.entries.len());
-        for versions in self.versions.values_mut() {
-            versions.retain(|(lsn, _)| *lsn <= last);
-        }
-        self.store = Store::default();
-        for entry in &self.entries {
-            self.store.apply(entry.lsn, entry.time, &entry.changes)?;
+        (self.history, self.set_backs) = (Replica::default(), 0);
+        for entry in std::mem::take(&mut self.entries) {
+            self.apply(&entry)?;
+            self.entries.push(entry);
         }
         self.parts.clear();
         self.tail = Some(line);
@@ -107,12 +129,12 @@ impl Truth {
         let Some(tail) = tail else {
             return if batches.is_empty() { Ok(()) } else { Err("a batch without a line".into()) };
         };
-        let (old, set_backs) = (self.tail, self.store.set_backs);
+        let (old, set_backs) = (self.tail, self.set_backs);
         self.line(tail, &batches)?;
         for (_, batch) in batches {
             self.batch(batch)?;
         }
-        self.time(old, tail, self.store.set_backs > set_backs)?;
+        self.time(old, tail, self.set_backs > set_backs)?;
         if tail.lsn != self.last() {
             return Err(format!("the line says entry {}, the log has {}", tail.lsn, self.last()));
         }
@@ -154,8 +176,8 @@ impl Truth {
 
     /// Checks the time of a line whose batches were replayed. `set_back`: one of them sets the clock back.
     fn time(&mut self, old: Option<Tail>, tail: Tail, set_back: bool) -> Result<(), String> {
-        if tail.time < self.store.time {
-            let latest = self.store.time;
+        if tail.time < self.history.time {
+            let latest = self.history.time;
             return Err(format!("an entry of {latest} is later than its line: {tail:?}"));
         }
         if old.is_some_and(|old| tail.time < old.time) {
@@ -194,18 +216,10 @@ impl Truth {
             }
         };
         for entry in batch::decode_entries(&raw, batch.first, batch.entries)? {
-            self.store.apply(entry.lsn, entry.time, &entry.changes)?;
-            self.digests.push(self.store.digest);
-            self.note_versions(entry.lsn);
+            self.apply(&entry)?;
+            self.digests.push(self.last_digest());
             self.entries.push(entry);
         }
         Ok(())
-    }
-
-    fn note_versions(&mut self, lsn: Lsn) {
-        for key in self.store.changed_by(lsn) {
-            let record = self.store.stored(&key).cloned();
-            self.versions.entry(key).or_default().push((lsn, record));
-        }
     }
 }

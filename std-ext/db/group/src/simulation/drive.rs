@@ -1,18 +1,15 @@
 //! The driver of a simulated node: tells the group its events, and carries out its actions one by one.
 
-use super::clients::{Reply, Request};
 use super::coverage::Case;
-use super::database::Database;
-use super::disk::Disk;
-use super::process::{Call, Lease, Process};
+use super::process::{Call, Process, recover};
+use super::service::{ApplyError, Checker, Lease, NodeDisk, Program, Service};
 use super::world::{What, World};
-use crate::cluster::core::{Action, Committed, Event, GroupRole, NodeId, Now, Put, Read};
-use crate::state::follow::FollowError;
+use crate::{Action, Committed, Event, GroupRole, NodeId, Now, Put, Read};
 
 /// The number of entries after which the real state of a follower is compared with the expected data.
 const COMPARE: u64 = 8;
 
-impl World {
+impl<S: Service> World<S> {
     /// Tells the group an event, and carries out the actions.
     pub(super) fn tell(&mut self, node: usize, number: u64, event: Event) {
         let boot = self.boot(node);
@@ -151,8 +148,8 @@ impl World {
                 }
             }
             Action::ReclaimQuota => {
-                let revision = self.etcd.revision;
-                self.etcd.compact(revision);
+                let revision = self.store.revision;
+                self.store.compact(revision);
                 self.after(5, What::Disarm);
             }
             Action::Released => self.released(node, number),
@@ -186,22 +183,22 @@ impl World {
         let followed = process.database.as_mut().map(|real| real.follow(&committed.entries));
         match followed {
             None | Some(Ok(())) => {}
-            Some(Err(FollowError::TimeWentBack { .. })) => {
+            Some(Err(ApplyError::Restart)) => {
                 self.coverage.met(Case::RestartedByTime);
                 let restart = self.random.nodes.between(20, 300);
                 return self.end_process(node, false, restart);
             }
-            Some(Err(why)) => return self.disagree(node, &why.to_string()),
+            Some(Err(ApplyError::Wrong(why))) => return self.disagree(node, &why),
         }
         let Some(process) = self.process(node, number) else { return };
         let mut digests = Vec::new();
         for entry in &committed.entries {
-            if let Err(why) = process.store.apply(entry.lsn, entry.time, &entry.changes) {
+            if let Err(why) = process.replica.apply(S::FORMAT, entry) {
                 return self.disagree(node, &why);
             }
-            digests.push((entry.lsn, process.store.digest));
+            digests.push((entry.lsn, process.replica.digest()));
         }
-        let last = process.store.last;
+        let last = process.replica.last;
         process.committed = last;
         for (lsn, digest) in digests {
             if self.truth.digest(lsn) != Some(digest) {
@@ -308,7 +305,7 @@ impl World {
         if process.role == GroupRole::Primary && !process.is_serving() {
             return; // The state does not have the entry that begins the epoch yet.
         }
-        if let Err(why) = database.compare(&process.store) {
+        if let Err(why) = database.compare(&process.replica) {
             self.disagree(node, &format!("its state is wrong: {why}"));
         }
     }
@@ -391,8 +388,8 @@ impl World {
         }
         let Some(process) = self.process(node, number) else { return };
         process.closing &= process.role == GroupRole::Primary;
-        let store = process.store.time;
-        let time = process.database.as_mut().map_or(store, Database::step_down);
+        let store = process.replica.time;
+        let time = process.database.as_mut().map_or(store, S::Program::step_down);
         self.tell(node, number, Event::Closed { time });
     }
 
@@ -425,8 +422,8 @@ impl World {
             } else {
                 Case::CheckByLease
             });
-            self.note_lock(&reply);
-            let checked = self.checker.answer(&self.truth, &reply);
+            S::note(&reply, &self.truth, &mut self.coverage);
+            let checked = self.checker.answer(&reply, &self.truth);
             if let Err(why) = checked {
                 self.disagree(node, &why);
             }
@@ -436,30 +433,19 @@ impl World {
         }
     }
 
-    fn note_lock(&mut self, reply: &Reply) {
-        let (Some(whole), Request::Lock { key, .. }) = (reply.whole, &reply.request) else {
-            return;
-        };
-        self.coverage.met(if whole.done { Case::LockTaken } else { Case::LockRefused });
-        let before = reply.own.as_ref().and_then(|(lsn, _)| self.truth.record(key, lsn - 1));
-        if before.is_some() {
-            self.coverage.met(Case::LockExpired);
-        }
-    }
-
     /// A primary serves by its lease: no other may.
     fn check_one_lease(&mut self, node: usize) {
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             let boot = self.boot(other);
-            let holds = |process: &Process| {
+            let holds = |process: &Process<S>| {
                 process.role == GroupRole::Primary
                     && process.lease.epoch == process.epoch
                     && boot < process.lease.until
             };
-            let before = |process: &Process| process.etcd < self.incarnation;
+            let before = |process: &Process<S>| process.incarnation < self.incarnation;
             let other_process = self.nodes[other].process.as_ref();
             if other_process.is_some_and(holds) {
-                // After a restore of etcd one of them may lead by a line that etcd has forgotten.
+                // After a restore of the store one of them may lead by a line that the store has forgotten.
                 let at = if other_process.is_some_and(before) { other } else { node };
                 return self.disagree(at, &format!("nodes {node} and {other} both hold the lease"));
             }
@@ -501,7 +487,7 @@ impl World {
         self.nodes[node].disk.force(lsn);
         self.keep_snapshot(node, number);
         let Some(seq) = self.nodes[node].disk.durable() else { return };
-        let is_compared = |process: &mut Process| process.role != GroupRole::Loading;
+        let is_compared = |process: &mut Process<S>| process.role != GroupRole::Loading;
         if !self.process(node, number).is_some_and(is_compared)
             || self.nodes[node].cut_to > self.now
         {
@@ -546,16 +532,16 @@ impl World {
         let lsn = self.nodes[node].disk.last();
         let Some(process) = self.process(node, number) else { return };
         let leads = process.accepts && process.role == GroupRole::Primary;
-        let watermarked = if quiet {
+        let appended = if quiet {
             Ok(false)
         } else if process.database.is_some() {
             process.maintain()
         } else if leads {
-            process.watermark(boot)
+            process.upkeep(boot)
         } else {
             Ok(false)
         };
-        match watermarked {
+        match appended {
             Ok(true) => self.want_turn(node, number),
             Ok(false) => {}
             Err(why) => self.violate(format!("node {node}: {why}")),
@@ -564,8 +550,8 @@ impl World {
         let force = self.random.nodes.between(2, 30) + self.random.nodes.below(slow);
         self.after(force, What::Forced { node, number, lsn });
         if leads && self.random.nodes.chance(300) {
-            let old = self.etcd.revision.saturating_sub(self.random.nodes.between(20, 200));
-            self.etcd.compact(old);
+            let old = self.store.revision.saturating_sub(self.random.nodes.between(20, 200));
+            self.store.compact(old);
         }
         let clocks = self.clocks_of_others(node);
         self.tell(node, number, Event::Clocks(clocks));
@@ -597,10 +583,9 @@ impl World {
     }
 
     /// Opens the real state of a folder, in runs that have it.
-    fn open_database(&self, node: usize, disk: &Disk) -> Result<Option<Database>, String> {
+    fn open_database(&self, node: usize, disk: &NodeDisk<S>) -> Result<Option<S::Program>, String> {
         let wall = self.nodes[node].clock.wall(self.now);
-        let shards = self.shards(node);
-        shards.map(|shards| Database::open(disk, shards, wall)).transpose()
+        S::Program::open(disk, node, self.scenario, wall)
     }
 
     /// Begins to fetch the folder of a peer, if one has a folder that is of use. The copy is as of now.
@@ -625,11 +610,16 @@ impl World {
     }
 
     /// The folder of a peer has arrived.
-    pub(super) fn fetched(&mut self, node: usize, number: u64, (disk, foreign): (Disk, bool)) {
+    pub(super) fn fetched(
+        &mut self,
+        node: usize,
+        number: u64,
+        (disk, foreign): (NodeDisk<S>, bool),
+    ) {
         if !self.process(node, number).is_some_and(|process| process.resyncing) {
             return;
         }
-        let (recovered, held) = (disk.recover(), disk.held());
+        let (recovered, held) = (recover::<S>(&disk), disk.held());
         let opened = self.open_database(node, &disk);
         self.nodes[node].disk = disk;
         self.nodes[node].foreign |= foreign;
@@ -638,7 +628,7 @@ impl World {
             Ok(((store, position), database)) => {
                 let have = store.last;
                 process.committed = have;
-                process.store = store;
+                process.replica = store;
                 process.database = database;
                 process.snapshot = None;
                 process.resyncing = false;

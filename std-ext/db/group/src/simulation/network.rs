@@ -1,12 +1,13 @@
-//! The network between nodes and etcd: delays, losses, deadlines, and the watch.
+//! The network between nodes and the store: delays, losses, deadlines, and the watch.
 
 use super::coverage::{Case, Milestone};
-use super::etcd::{LARGEST_REQUEST, Refusal, Transaction};
 use super::faults::{Fault, Kind, Scenario};
 use super::process::{Call, Watch};
+use super::service::Service;
+use super::store::{LARGEST_REQUEST, Refusal, Transaction};
 use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
-use crate::cluster::core::{
+use crate::{
     Event, Halt, HaltOutcome, NodeId, Objections, Put, Read, ReadAnswer, Tail, Txn, TxnFailure,
     TxnOutcome, ValueCompare, WatchedChange,
 };
@@ -62,14 +63,14 @@ fn failed(call: &Call, failure: TxnFailure) -> Reported {
     }
 }
 
-impl World {
+impl<S: Service> World<S> {
     fn latency(&mut self) -> u64 {
         let slow = if self.trouble.slow > self.now { self.trouble.delay } else { 0 };
         let rare = if self.random.network.chance(20) { self.random.network.below(120) } else { 0 };
         self.random.network.between(1, 4) + self.random.network.below(slow + 1) + rare
     }
 
-    /// Sends a request to etcd. There will be an answer: etcd's, or that the deadline has come.
+    /// Sends a request to the store. There will be an answer: the store's, or that the deadline has come.
     pub(super) fn call(&mut self, node: usize, number: u64, id: u64, call: Call) {
         let lease = self.nodes[node].lease;
         let Some(process) = self.process(node, number) else { return };
@@ -100,7 +101,7 @@ impl World {
         Some(Reported::Read(Ok(ReadAnswer::Batches(batches.take(4).collect()))))
     }
 
-    /// A request reaches etcd, perhaps after its process has ended.
+    /// A request reaches the store, perhaps after its process has ended.
     pub(super) fn arrive(
         &mut self,
         node: usize,
@@ -136,7 +137,7 @@ impl World {
             }
             return self.note(|| format!("node {node} does not hear the answer {id}"));
         }
-        let header = self.etcd.revision;
+        let header = self.store.revision;
         let anew = matches!(call, Call::Halt(_));
         let reported =
             if header < revision && !anew { failed(call, TxnFailure::WentBack) } else { reported };
@@ -156,17 +157,17 @@ impl World {
     }
 
     fn read(&mut self, read: &Read) -> ReadAnswer {
-        let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
+        let value = |key: &str| self.store.get(key).map(|stored| stored.value.clone());
         match read {
             Read::Tail => ReadAnswer::Tail {
-                revision: self.etcd.revision,
+                revision: self.store.revision,
                 tail: value(TAIL),
                 members: value(MEMBERS),
                 objections: Objections { halt: value(HALT), durable: self.durables() },
             },
             Read::Batches(from, to) => {
                 let limit = usize::try_from(self.random.network.between(1, 7)).unwrap_or(1);
-                let found = self.etcd.range(&log_key(*from), &log_key(to + 1), limit);
+                let found = self.store.range(&log_key(*from), &log_key(to + 1), limit);
                 let batches = found.into_iter().filter_map(|(key, stored)| {
                     Some((key.strip_prefix(LOG)?.parse().ok()?, stored.value))
                 });
@@ -177,7 +178,7 @@ impl World {
             Read::Durable => {
                 let first = Some(self.first_batch()).filter(|first| *first > 0);
                 ReadAnswer::Durable {
-                    revision: self.etcd.revision,
+                    revision: self.store.revision,
                     members: value(MEMBERS),
                     first,
                     durable: self.durables(),
@@ -187,7 +188,7 @@ impl World {
     }
 
     fn durables(&self) -> Vec<(NodeId, u64)> {
-        let durable = self.etcd.range(DURABLE, &end_of(DURABLE), usize::MAX);
+        let durable = self.store.range(DURABLE, &end_of(DURABLE), usize::MAX);
         let durable = durable.into_iter().filter_map(|(key, stored)| {
             let node = key.strip_prefix(DURABLE)?.parse().ok()?;
             Some((node, std::str::from_utf8(&stored.value).ok()?.parse().ok()?))
@@ -196,7 +197,7 @@ impl World {
     }
 
     fn halt(&mut self, node: usize, halt: &Halt) -> Result<HaltOutcome, TxnFailure> {
-        let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
+        let value = |key: &str| self.store.get(key).map(|stored| stored.value.clone());
         let tail = value(TAIL).and_then(|line| Tail::parse(&line).ok());
         let found = value(HALT);
         let known = found.as_deref().and_then(Halt::parse);
@@ -207,7 +208,7 @@ impl World {
             puts: vec![(HALT.into(), halt.print().into_bytes())],
             ..Transaction::default()
         };
-        self.etcd.commit(&put).map_err(|_| TxnFailure::NoSpace)?;
+        self.store.commit(&put).map_err(|_| TxnFailure::NoSpace)?;
         self.coverage.met(Case::Halted);
         self.note(|| format!("node {node} says that it has entries up to {}", halt.lsn));
         self.changed();
@@ -217,12 +218,12 @@ impl World {
     fn txn(&mut self, node: usize, txn: &Txn) -> TxnOutcome {
         let transaction = transaction(txn);
         if self.trouble.limited <= self.now {
-            self.etcd.largest_request = LARGEST_REQUEST;
+            self.store.largest_request = LARGEST_REQUEST;
         }
-        match self.etcd.commit(&transaction) {
+        match self.store.commit(&transaction) {
             Ok(true) => {
                 self.transaction_is_done(node, &transaction);
-                TxnOutcome::Done { revision: self.etcd.revision }
+                TxnOutcome::Done { revision: self.store.revision }
             }
             Ok(false) => {
                 self.note_late_transaction(node, txn);
@@ -230,7 +231,7 @@ impl World {
                 else {
                     unreachable!("the answer to this read")
                 };
-                self.note(|| format!("etcd refuses a transaction of node {node}"));
+                self.note(|| format!("the store refuses a transaction of node {node}"));
                 TxnOutcome::Refused { revision, tail, members }
             }
             Err(Refusal::TooLarge) => TxnOutcome::Failed(TxnFailure::TooLarge),
@@ -238,7 +239,7 @@ impl World {
                 if done {
                     self.transaction_is_done(node, &transaction);
                 }
-                self.note(|| format!("etcd has no quota left for node {node}"));
+                self.note(|| format!("the store has no quota left for node {node}"));
                 TxnOutcome::Failed(TxnFailure::NoSpace)
             }
         }
@@ -273,7 +274,9 @@ impl World {
         }
         self.check(committed.map_err(|why| format!("node {node} writes a wrong log: {why}")));
         let (seq, lsn) = self.truth.tail.map_or((0, 0), |tail| (tail.seq, tail.lsn));
-        self.note(|| format!("etcd takes a transaction of node {node}: batch {seq}, entry {lsn}"));
+        self.note(|| {
+            format!("the store takes a transaction of node {node}: batch {seq}, entry {lsn}")
+        });
         self.changed();
     }
 
@@ -290,7 +293,7 @@ impl World {
     /// A node has taken over: it is a member, and the group needed it.
     fn check_takeover(&mut self, node: usize) {
         let id = self.nodes[node].id.to_string();
-        let members = self.etcd.get(MEMBERS).map_or(Vec::new(), |stored| stored.value.clone());
+        let members = self.store.get(MEMBERS).map_or(Vec::new(), |stored| stored.value.clone());
         if !String::from_utf8_lossy(&members).contains(&id) {
             self.violate(format!("node {node} was removed from the members, and takes over"));
         }
@@ -323,7 +326,7 @@ impl World {
             puts: Vec::new(),
             deletes: vec![(LOG.into(), log_key(below))],
         };
-        let done = self.etcd.commit(&transaction).map_err(|_| TxnFailure::NoSpace)?;
+        let done = self.store.commit(&transaction).map_err(|_| TxnFailure::NoSpace)?;
         if done {
             self.coverage.met(Case::Trimmed);
             self.note(|| format!("node {node} removes the batches below {below}"));
@@ -333,10 +336,10 @@ impl World {
         Ok(done)
     }
 
-    /// Two members must have forced what is removed from etcd: a loss of power of all nodes loses nothing.
+    /// Two members must have forced what is removed from the store: a loss of power of all nodes loses nothing.
     fn check_copies(&mut self, below: u64) {
         let members = self
-            .etcd
+            .store
             .get(MEMBERS)
             .map_or(0, |stored| String::from_utf8_lossy(&stored.value).matches("\"node\"").count());
         let holders = self
@@ -346,14 +349,14 @@ impl World {
             .count();
         if holders < members.min(2) {
             self.violate(format!(
-                "the batches below {below} are removed from etcd, but {holders} of {members} members have them on disk"
+                "the batches below {below} are gone, but {holders} of {members} members have them on disk"
             ));
         }
     }
 
-    /// Returns the first batch that etcd still has.
+    /// Returns the first batch that the store still has.
     pub(super) fn first_batch(&self) -> u64 {
-        let first = self.etcd.range(LOG, &end_of(LOG), 1);
+        let first = self.store.range(LOG, &end_of(LOG), 1);
         let first = first.first().and_then(|(key, _)| key.strip_prefix(LOG)?.parse().ok());
         first.unwrap_or(0)
     }
@@ -366,12 +369,12 @@ impl World {
         let key = format!("{DURABLE}{id}");
         let value = seq.to_string().into_bytes();
         let put = Transaction { puts: vec![(key, value)], ..Transaction::default() };
-        if self.etcd.commit(&put).is_ok() {
+        if self.store.commit(&put).is_ok() {
             self.changed();
         }
     }
 
-    /// The keys of etcd have changed: watches will tell.
+    /// The keys of the store have changed: watches will tell.
     pub(super) fn changed(&mut self) {
         for node in 0..self.nodes.len() {
             let Some(process) = &self.nodes[node].process else { continue };
@@ -398,7 +401,7 @@ impl World {
         if closed > self.now {
             return self.at(closed, What::Watch { node, number, watch: number_of_watch });
         }
-        let last = self.etcd.revision;
+        let last = self.store.revision;
         let Some(process) = self.process(node, number) else { return };
         let Some(watch) = process.watch.as_mut().filter(|watch| watch.number == number_of_watch)
         else {
@@ -410,7 +413,7 @@ impl World {
         }
         watch.next = last + 1;
         process.revision = process.revision.max(last);
-        let Ok(changes) = self.etcd.changes(from, last) else {
+        let Ok(changes) = self.store.changes(from, last) else {
             self.coverage.met(Case::WatchCompacted);
             return self.lose_watch(node, number);
         };
@@ -491,7 +494,7 @@ impl World {
             _ => None,
         });
         let Some(line) = line else { return };
-        let now = self.etcd.get(TAIL).map(|stored| stored.value.as_slice());
+        let now = self.store.get(TAIL).map(|stored| stored.value.as_slice());
         self.coverage.met(if now == Some(line) {
             Case::UnknownThenDone
         } else {

@@ -1,12 +1,13 @@
-//! A fake etcd: keys with revisions, transactions that compare values, a history for watches, an alarm, and backups.
+//! A fake store: keys with revisions, transactions that compare values, a history for watches, an alarm, and
+//! backups.
 //!
 //! It is one copy of the data, as linearizable requests see it. Delays, losses and the lag of watches are the
 //! [world](super::world)'s.
 
-use crate::cluster::core::Tail;
+use crate::Tail;
 use std::collections::BTreeMap;
 
-/// The bytes of a request that etcd takes. Its default is half as much again.
+/// The bytes of a request that the store takes. Its default is half as much again.
 pub(super) const LARGEST_REQUEST: usize = 1 << 20;
 
 /// The value of a key, and the revision that put it.
@@ -24,12 +25,12 @@ pub(super) struct Change {
     pub(super) value: Option<Vec<u8>>,
 }
 
-/// Why etcd refuses a request.
+/// Why the store refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The alarm NOSPACE is raised and the request puts. The request that raises it may have been done.
     NoSpace { done: bool },
-    /// The request is larger than etcd takes.
+    /// The request is larger than the store takes.
     TooLarge,
 }
 
@@ -45,6 +46,7 @@ pub(super) struct Transaction {
 
 /// A way in which comparisons are weaker than the protocol needs: negative controls of this file's tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "tests construct them"))]
 enum Weakness {
     None,
     /// A comparison of a line looks at the number of its batch only.
@@ -53,9 +55,9 @@ enum Weakness {
     ComparesRevision,
 }
 
-/// The data of etcd, copied for a backup.
+/// The data of the store, copied for a backup.
 #[derive(Clone, Debug)]
-pub(super) struct FakeEtcd {
+pub(super) struct FakeStore {
     pub(super) revision: u64,
     /// The history up to this revision is gone.
     pub(super) compacted: u64,
@@ -70,13 +72,13 @@ pub(super) struct FakeEtcd {
     seen: BTreeMap<Vec<u8>, u64>,
 }
 
-impl Default for FakeEtcd {
+impl Default for FakeStore {
     fn default() -> Self {
         Self::new(Weakness::None)
     }
 }
 
-impl FakeEtcd {
+impl FakeStore {
     fn new(weakness: Weakness) -> Self {
         Self {
             revision: 1,
@@ -118,7 +120,7 @@ impl FakeEtcd {
         if bytes > self.largest_request {
             return Err(Refusal::TooLarge);
         }
-        // Under the alarm, etcd refuses each transaction that contains a put, also if its compares fail.
+        // Under the alarm, the store refuses each transaction that contains a put, also if its compares fail.
         if !transaction.puts.is_empty() && self.alarm {
             return Err(Refusal::NoSpace { done: false });
         }
@@ -190,26 +192,26 @@ impl FakeEtcd {
 
 #[test]
 fn transactions_compare_values_and_watches_see_history() {
-    let mut etcd = FakeEtcd::default();
+    let mut store = FakeStore::default();
     let put = |key: &str, value: &[u8], expected: Option<&[u8]>| Transaction {
         compares: vec![(key.into(), expected.map(<[u8]>::to_vec))],
         puts: vec![(key.into(), value.to_vec())],
         deletes: Vec::new(),
     };
-    assert_eq!(etcd.commit(&put("a", b"1", None)), Ok(true));
-    assert_eq!(etcd.commit(&put("a", b"2", None)), Ok(false));
-    assert_eq!(etcd.commit(&put("a", b"2", Some(b"1"))), Ok(true));
-    assert_eq!(etcd.changes(2, 9).map(<[Change]>::len), Ok(2));
-    let backup = etcd.clone();
-    etcd.compact(2);
-    assert_eq!(etcd.changes(2, 9).map(<[Change]>::len), Err(2));
-    assert_eq!(etcd.changes(3, 9).map(<[Change]>::len), Ok(1));
-    etcd.quota = 1;
-    assert_eq!(etcd.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
-    assert_eq!(etcd.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
+    assert_eq!(store.commit(&put("a", b"1", None)), Ok(true));
+    assert_eq!(store.commit(&put("a", b"2", None)), Ok(false));
+    assert_eq!(store.commit(&put("a", b"2", Some(b"1"))), Ok(true));
+    assert_eq!(store.changes(2, 9).map(<[Change]>::len), Ok(2));
+    let backup = store.clone();
+    store.compact(2);
+    assert_eq!(store.changes(2, 9).map(<[Change]>::len), Err(2));
+    assert_eq!(store.changes(3, 9).map(<[Change]>::len), Ok(1));
+    store.quota = 1;
+    assert_eq!(store.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
+    assert_eq!(store.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
     let delete = Transaction { deletes: vec![("a".into(), "b".into())], ..Transaction::default() };
-    assert_eq!(etcd.commit(&delete), Ok(true), "a trim deletes also under the alarm");
-    assert_eq!((etcd.get("a"), etcd.revision), (None, 4));
+    assert_eq!(store.commit(&delete), Ok(true), "a trim deletes also under the alarm");
+    assert_eq!((store.get("a"), store.revision), (None, 4));
     assert_eq!(backup.revision, 3);
 }
 
@@ -222,14 +224,14 @@ fn a_restored_etcd_uses_revisions_again() {
         deletes: Vec::new(),
     };
     let written_after_restore = |weakness| {
-        let mut etcd = FakeEtcd::new(weakness);
-        etcd.commit(&Transaction { compares: Vec::new(), ..put(b"1", b"") }).unwrap();
-        let backup = etcd.clone();
-        assert_eq!(etcd.commit(&put(b"2", b"1")), Ok(true));
-        let seen = std::mem::take(&mut etcd.seen);
-        etcd = FakeEtcd { seen, ..backup };
-        assert_eq!(etcd.commit(&put(b"another 2", b"1")), Ok(true));
-        etcd.commit(&put(b"3", b"2")).unwrap()
+        let mut store = FakeStore::new(weakness);
+        store.commit(&Transaction { compares: Vec::new(), ..put(b"1", b"") }).unwrap();
+        let backup = store.clone();
+        assert_eq!(store.commit(&put(b"2", b"1")), Ok(true));
+        let seen = std::mem::take(&mut store.seen);
+        store = FakeStore { seen, ..backup };
+        assert_eq!(store.commit(&put(b"another 2", b"1")), Ok(true));
+        store.commit(&put(b"3", b"2")).unwrap()
     };
     assert!(!written_after_restore(Weakness::None), "a lost history goes on");
     assert!(written_after_restore(Weakness::ComparesRevision), "the control finds nothing");
@@ -245,15 +247,16 @@ fn a_beat_keeps_the_sequence() {
         deletes: Vec::new(),
     };
     let taken_from_live = |weakness| {
-        let mut etcd = FakeEtcd::new(weakness);
-        etcd.commit(&Transaction { compares: Vec::new(), ..put("", line(1, 1)) }).unwrap();
-        assert_eq!(etcd.commit(&put(&line(1, 1), line(1, 2))), Ok(true), "the primary beats");
-        etcd.commit(&put(&line(1, 1), line(2, 0))).unwrap()
+        let mut store = FakeStore::new(weakness);
+        store.commit(&Transaction { compares: Vec::new(), ..put("", line(1, 1)) }).unwrap();
+        assert_eq!(store.commit(&put(&line(1, 1), line(1, 2))), Ok(true), "the primary beats");
+        store.commit(&put(&line(1, 1), line(2, 0))).unwrap()
     };
     assert!(!taken_from_live(Weakness::None), "a primary that beats is deposed");
     assert!(taken_from_live(Weakness::ComparesSequence), "the control finds nothing");
 }
 
 /// A line of the primary 01.
+#[cfg(test)]
 const LINE: &[u8] = b"2 1 0101010101010101010101010101010101010101 0000000000000001 5 5 1 1 1000 \
     00000000000000000000000000000000";

@@ -1,45 +1,32 @@
 //! The local log in a node's folder: committed entries, and the marks of their batches.
 
 use super::random::Random;
-use super::store::Store;
-use crate::cluster::core::batch::{Batch, BatchPiece, encode_entry};
-use crate::cluster::core::{Committed, Entry, HeldEntries, LogPosition, Mark, Seq};
-use crate::log::Lsn;
-use std::ops::Range;
+use crate::batch::{Batch, BatchPiece, encode_entry};
+use crate::{Committed, Entry, HeldEntries, LogPosition, Lsn, Mark, Seq};
 
-/// The batches with which a new etcd begins at most.
+/// The batches with which a new store begins at most.
 const WINDOW: usize = 30;
 
-/// A snapshot of the real state. Its shards were written one after the other, while entries were applied.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Snapshot {
-    pub(super) sections: Vec<Section>,
-    /// The last entry that it may contain.
-    pub(super) last: Lsn,
-    /// The latest time of these entries.
-    pub(super) time: u64,
-}
-
-/// The records of some slots behind the entry `watermark`.
-#[derive(Clone, Debug)]
-pub(super) struct Section {
-    pub(super) slots: Range<u16>,
-    pub(super) watermark: Lsn,
-    pub(super) records: Vec<(Vec<u8>, Option<u64>, Vec<u8>)>,
-}
-
 /// A folder. It outlives the process, but entries that were not forced are lost with the machine.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Disk {
+#[derive(Clone, Debug)]
+pub struct Disk<T> {
     entries: Vec<Entry>,
     marks: Vec<Mark>,
     /// The last entry that a loss of power keeps.
     forced: Lsn,
-    snapshot: Option<Snapshot>,
+    /// A snapshot of the real program, and the last entry that it may contain.
+    snapshot: Option<(Lsn, T)>,
 }
 
-impl Disk {
-    pub(super) fn last(&self) -> Lsn {
+impl<T> Default for Disk<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), marks: Vec::new(), forced: 0, snapshot: None }
+    }
+}
+
+impl<T: Clone> Disk<T> {
+    /// The last entry.
+    pub fn last(&self) -> Lsn {
         self.entries.len() as Lsn
     }
 
@@ -65,17 +52,19 @@ impl Disk {
         self.forced = self.forced.max(up_to.min(self.last()));
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    /// The entries.
+    pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
-        self.snapshot.as_ref()
+    /// The last snapshot of the real program.
+    pub fn snapshot(&self) -> Option<&T> {
+        self.snapshot.as_ref().map(|(_, snapshot)| snapshot)
     }
 
     /// Keeps a snapshot, unless the disk lacks entries that it contains. Returns whether it does.
-    pub(super) fn keep(&mut self, snapshot: &Snapshot) -> bool {
-        let complete = snapshot.last <= self.forced;
+    pub(super) fn keep(&mut self, snapshot: &(Lsn, T)) -> bool {
+        let complete = snapshot.0 <= self.forced;
         if complete {
             self.snapshot = Some(snapshot.clone());
         }
@@ -108,7 +97,7 @@ impl Disk {
         (lost, lost > 0 && !whole)
     }
 
-    /// Returns the last batches, made again from entries and marks as `cluster adopt` makes them. Also returns the
+    /// Returns the last batches, made again from entries and marks. Also returns the
     /// position behind them. Batches before one that does not come out the same are left out.
     #[allow(clippy::type_complexity)] // Named once, here.
     pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, LogPosition)> {
@@ -151,14 +140,8 @@ impl Disk {
         held
     }
 
-    /// Returns the state, and the position in etcd at which the node goes on.
-    pub(super) fn recover(&self) -> Result<(Store, LogPosition), String> {
-        let mut store = Store::default();
-        for entry in &self.entries {
-            store.apply(entry.lsn, entry.time, &entry.changes)?;
-        }
-        let mark = self.mark_of(self.last());
-        let position = mark.map_or_else(LogPosition::default, |mark| mark.before(store.time));
-        Ok((store, position))
+    /// Returns the position in the store at which the node goes on. `time` is the latest of an entry.
+    pub(super) fn position(&self, time: u64) -> LogPosition {
+        self.mark_of(self.last()).map_or_else(LogPosition::default, |mark| mark.before(time))
     }
 }

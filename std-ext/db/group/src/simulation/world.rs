@@ -1,25 +1,21 @@
-//! The simulated world: true time, nodes, etcd, and the queue of events.
+//! The simulated world: true time, nodes, the store, and the queue of events.
 //!
 //! All that happens is in one queue, in the order of true time. The seed determines every delay, so a run can be
 //! repeated. [`network`](super::network), [`drive`](super::drive) and [`workload`](super::workload) have the parts of
 //! [`World`] that carry out what is in the queue.
 
-use super::check::Checker;
-use super::clients::Request;
 use super::clock::Clock;
 use super::coverage::{Case, Coverage};
-use super::disk::Disk;
-use super::etcd::FakeEtcd;
 use super::faults::{Fault, Plan, Scenario};
 use super::process::{Call, Process};
 use super::random::Random;
+use super::service::{Checker, NodeDisk, Program, Service};
+use super::store::FakeStore;
 use super::truth::Truth;
-use crate::cluster::changes::CHANGES;
-use crate::cluster::core::processes::{ProcessPlace, Processes};
-use crate::cluster::core::{
-    Event, GroupRole, GroupSettings, HaltOutcome, NodeId, ReadAnswer, TxnFailure, TxnOutcome,
+use crate::processes::{ProcessPlace, Processes};
+use crate::{
+    Event, GroupRole, GroupSettings, HaltOutcome, Lsn, NodeId, ReadAnswer, TxnFailure, TxnOutcome,
 };
-use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -28,7 +24,7 @@ pub(super) const MOST_CLIENTS: usize = 4;
 /// The events of a run that goes round in circles.
 const MOST_EVENTS: u64 = 200_000;
 
-/// A message of etcd to a process.
+/// A message of the store to a process.
 #[derive(Clone, Debug)]
 pub(super) enum Reported {
     Read(Result<ReadAnswer, TxnFailure>),
@@ -39,7 +35,7 @@ pub(super) enum Reported {
 
 /// Something that will happen. `number` tells processes of a node apart: an event for an earlier process is dropped.
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(super) enum What<S: Service> {
     /// A node's program starts.
     Start { node: usize },
     /// The group's deadline has come.
@@ -61,26 +57,26 @@ pub(super) enum What {
     /// A node begins to fetch the folder of a peer, which takes this time.
     Fetch { node: usize, number: u64, time: u64 },
     /// The folder of a peer has arrived, and whether it has another history.
-    Fetched { node: usize, number: u64, folder: Box<(Disk, bool)> },
+    Fetched { node: usize, number: u64, folder: Box<(NodeDisk<S>, bool)> },
     /// Once a second: the expire cycle, the clocks of other nodes, the local log, compaction.
     Second { node: usize, number: u64 },
-    /// A request reaches etcd. `of` is the incarnation of etcd.
+    /// A request reaches the store. `of` is the incarnation of the store.
     Arrive { node: usize, number: u64, id: u64, call: Call, revision: u64, of: u64 },
-    /// A record of a node reaches etcd.
+    /// A record of a node reaches the store.
     PutDurable { id: NodeId, seq: u64, of: u64 },
-    /// etcd's answer reaches the node, or its deadline has come.
+    /// The store's answer reaches the node, or its deadline has come.
     Answer { node: usize, number: u64, id: u64, reported: Reported, revision: u64 },
     /// The watch tells of changes.
     Watch { node: usize, number: u64, watch: u64 },
     /// A client makes its next request. `turn` counts them.
     ClientTurn { client: usize, turn: u64 },
     /// The request of a client reaches a node.
-    Serve { node: usize, number: u64, client: usize, turn: u64, request: Request },
+    Serve { node: usize, number: u64, client: usize, turn: u64, request: S::Request },
     /// A client does not wait any longer.
     GiveUp { client: usize, turn: u64 },
     /// A process is asked to stop.
     Leave { node: usize },
-    /// Nothing that a node sends reaches etcd any more.
+    /// Nothing that a node sends reaches the store any more.
     Cut { node: usize },
     /// A machine that was stopped together with its clocks goes on.
     ClockStopped { node: usize, time: u64 },
@@ -90,18 +86,18 @@ pub(super) enum What {
     Kill { node: usize, number: u64, restart: u64 },
     /// The primary ends, and later the next one.
     Chase { times: u64, pause: u64 },
-    /// etcd's operator frees some of its quota.
+    /// The store's operator frees some of its quota.
     Disarm,
     /// Everything that was broken works again.
     Heal,
 }
 
 /// A machine.
-pub(super) struct Node {
+pub(super) struct Node<S: Service> {
     pub(super) id: NodeId,
     pub(super) clock: Clock,
-    pub(super) disk: Disk,
-    pub(super) process: Option<Process>,
+    pub(super) disk: NodeDisk<S>,
+    pub(super) process: Option<Process<S>>,
     pub(super) starts: u64,
     pub(super) lease: u64,
     pub(super) frozen: u64,
@@ -114,14 +110,14 @@ pub(super) struct Node {
     pub(super) fetch: u64,
     /// Until this time, answers wait.
     pub(super) answers_late: u64,
-    /// Until this time, requests take up to half a second to etcd.
+    /// Until this time, requests take up to half a second to the store.
     pub(super) requests_late: u64,
     pub(super) slow_disk: u64,
     /// The process ends after this many actions. `true`: the power fails.
     pub(super) crash: Option<(u64, bool)>,
     /// The process stops after this many actions, for this time.
     pub(super) freeze: Option<(u64, u64)>,
-    /// The folder or the process has entries that a restored etcd does not have.
+    /// The folder or the process has entries that a restored store does not have.
     pub(super) foreign: bool,
     /// Whether the node ended for good, with a sentence.
     pub(super) stopped: Option<String>,
@@ -130,7 +126,7 @@ pub(super) struct Node {
     pub(super) processes: String,
 }
 
-/// The faults of etcd, and when they end.
+/// The faults of the store, and when they end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trouble {
     pub(super) paused: u64,
@@ -156,33 +152,33 @@ pub(super) struct Streams {
 }
 
 /// A run.
-pub(super) struct World {
+pub(super) struct World<S: Service> {
     pub(super) scenario: Scenario,
     pub(super) healed: u64,
     pub(super) now: u64,
-    queue: BTreeMap<(u64, u64), What>,
+    queue: BTreeMap<(u64, u64), What<S>>,
     order: u64,
     events: u64,
     pub(super) random: Streams,
-    pub(super) etcd: FakeEtcd,
-    /// Counts the restores of etcd.
+    pub(super) store: FakeStore,
+    /// Counts the restores of the store.
     pub(super) incarnation: u64,
     /// A restore has lost entries, perhaps acknowledged ones. The last entry of the history that goes on.
     pub(super) lossy: Option<Lsn>,
-    pub(super) backup: Option<Box<(FakeEtcd, Truth)>>,
-    /// The node with entries that the restored etcd lacks that has stopped before anybody took over.
+    pub(super) backup: Option<Box<(FakeStore, Truth<S::History>)>>,
+    /// The node with entries that the restored store lacks that has stopped before anybody took over.
     pub(super) objector: Option<usize>,
-    /// The number of takeovers when etcd was restored.
+    /// The number of takeovers when the store was restored.
     pub(super) takeovers_before: usize,
     pub(super) trouble: Trouble,
     /// No folder has lost an entry.
     pub(super) folders_intact: bool,
     /// When the takeovers were.
     pub(super) takeovers: Vec<u64>,
-    pub(super) truth: Truth,
-    pub(super) nodes: Vec<Node>,
+    pub(super) truth: Truth<S::History>,
+    pub(super) nodes: Vec<Node<S>>,
     pub(super) faults: Vec<Fault>,
-    pub(super) checker: Checker,
+    pub(super) checker: S::Checker,
     pub(super) coverage: Coverage,
     pub(super) tokens: u64,
     pub(super) clients: Vec<Client>,
@@ -195,7 +191,7 @@ pub(super) struct World {
     pub(super) trace: String,
 }
 
-impl World {
+impl<S: Service> World<S> {
     /// Prepares the run of a seed.
     pub(super) fn new(seed: u64, scenario: Scenario, plan: Plan, traced: bool) -> Self {
         let mut random = Random::new(seed, 1);
@@ -205,7 +201,7 @@ impl World {
         let nodes = (0..count).map(|at| Node {
             id: NodeId([u8::try_from(at).unwrap_or(0) + 1; 20]),
             clock: Clock::new(&mut random, skew),
-            disk: Disk::default(),
+            disk: NodeDisk::<S>::default(),
             process: None,
             starts: 0,
             lease,
@@ -234,7 +230,7 @@ impl World {
             queue: BTreeMap::new(),
             order: 0,
             events: 0,
-            etcd: FakeEtcd::default(),
+            store: FakeStore::default(),
             incarnation: 0,
             lossy: None,
             backup: None,
@@ -243,10 +239,10 @@ impl World {
             trouble: Trouble::default(),
             folders_intact: true,
             takeovers: Vec::new(),
-            truth: Truth::default(),
+            truth: Truth::new(S::FORMAT),
             nodes,
             faults: plan.faults,
-            checker: Checker::default(),
+            checker: S::Checker::default(),
             coverage: Coverage::default(),
             tokens: 0,
             clients: {
@@ -256,7 +252,7 @@ impl World {
             lease_reads: !log_reads,
             most_batch: {
                 let bytes = usize::try_from(random.between(200, 1500)).unwrap_or(200);
-                // Some runs have batches that etcd may refuse as too large.
+                // Some runs have batches that the store may refuse as too large.
                 if scenario.is_wide() && seed % 4 == 3 { 12_000 } else { bytes }
             },
             most_retained: if random.chance(400) {
@@ -297,19 +293,14 @@ impl World {
         self.healed + self.scenario.calm().0
     }
 
-    /// Returns the number of shards of a node's real state, in runs that have it.
-    pub(super) fn shards(&self, node: usize) -> Option<usize> {
-        (self.scenario == Scenario::Whole).then_some(2 << node)
-    }
-
     /// Schedules something at a time.
-    pub(super) fn at(&mut self, time: u64, what: What) {
+    pub(super) fn at(&mut self, time: u64, what: What<S>) {
         self.order += 1;
         self.queue.insert((time.max(self.now), self.order), what);
     }
 
     /// Schedules something after a while.
-    pub(super) fn after(&mut self, while_: u64, what: What) {
+    pub(super) fn after(&mut self, while_: u64, what: What<S>) {
         self.at(self.now + while_, what);
     }
 
@@ -325,10 +316,11 @@ impl World {
         self.violation.get_or_insert(why);
     }
 
-    /// A node disagrees with the committed entries. After etcd was restored it may, if it stops in time.
+    /// A node disagrees with the committed entries. After the store was restored it may, if it stops in time.
     pub(super) fn disagree(&mut self, node: usize, why: &str) {
         let machine = &mut self.nodes[node];
-        let older = machine.process.as_ref().is_some_and(|process| process.etcd < self.incarnation);
+        let older =
+            machine.process.as_ref().is_some_and(|process| process.incarnation < self.incarnation);
         if machine.foreign || older {
             machine.foreign = true;
             return self.note(|| format!("node {node} has another history: {why}"));
@@ -347,7 +339,7 @@ impl World {
     }
 
     /// Returns the process of a node, if it is this one.
-    pub(super) fn process(&mut self, node: usize, number: u64) -> Option<&mut Process> {
+    pub(super) fn process(&mut self, node: usize, number: u64) -> Option<&mut Process<S>> {
         let machine = &mut self.nodes[node];
         let (wall, boot) = (machine.clock.wall(self.now), machine.clock.boot(self.now));
         let process = machine.process.as_mut();
@@ -365,7 +357,7 @@ impl World {
         machine.processes = Processes::print(&former, nonce, &machine.place);
         GroupSettings {
             node: self.nodes[node].id,
-            format: CHANGES,
+            format: S::FORMAT,
             nonce,
             former,
             lease: self.nodes[node].lease,
@@ -384,19 +376,22 @@ impl World {
         }
         let settings = self.settings(node);
         let (boot, wall) = (self.boot(node), self.nodes[node].clock.wall(self.now));
-        let shards = self.shards(node);
+        let scenario = self.scenario;
         let machine = &mut self.nodes[node];
         machine.starts += 1;
         let number = machine.starts;
         let of_before = self.scenario == Scenario::Adopt && machine.foreign;
-        match Process::start(number, settings, (&machine.disk, shards, of_before), boot, wall) {
-            Ok(process) => machine.process = Some(Process { etcd: self.incarnation, ..process }),
+        let disk = (&machine.disk, of_before);
+        match Process::start(number, settings, disk, (node, scenario), (boot, wall)) {
+            Ok(process) => {
+                machine.process = Some(Process { incarnation: self.incarnation, ..process });
+            }
             Err(why) => {
                 return self.violate(format!("node {node} cannot read its local log: {why}"));
             }
         }
         let last = machine.disk.last();
-        if shards.is_some() && machine.disk.snapshot().is_some() {
+        if machine.disk.snapshot().is_some() {
             self.coverage.met(Case::SnapshotLoaded);
         }
         self.compare(node);
@@ -437,7 +432,7 @@ impl World {
 
     /// Notes that two nodes of one name run.
     fn note_twins(&mut self) {
-        let runs = |node: &&Node| node.process.is_some();
+        let runs = |node: &&Node<S>| node.process.is_some();
         let mut ids: Vec<_> = self.nodes.iter().filter(runs).map(|node| node.id).collect();
         ids.sort_unstable();
         if ids.windows(2).any(|two| two[0] == two[1]) {
@@ -446,7 +441,7 @@ impl World {
     }
 
     /// Whether a process may run now; if not, `what` is done later.
-    fn runs(&mut self, node: usize, what: &What) -> bool {
+    fn runs(&mut self, node: usize, what: &What<S>) -> bool {
         let frozen = self.nodes[node].frozen;
         if frozen <= self.now {
             return true;
@@ -455,7 +450,7 @@ impl World {
         false
     }
 
-    fn node_of(what: &What) -> Option<usize> {
+    fn node_of(what: &What<S>) -> Option<usize> {
         match what {
             What::Tick { node, .. }
             | What::Tell { node, .. }
@@ -475,7 +470,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, what: What) {
+    fn step(&mut self, what: What<S>) {
         if let Some(node) = Self::node_of(&what)
             && !self.runs(node, &what)
         {
@@ -553,13 +548,14 @@ impl World {
         let processes = || self.nodes.iter().filter_map(|node| node.process.as_ref());
         let last = self.truth.last();
         processes().any(|process| process.role == GroupRole::Primary)
-            && processes().all(|process| process.stopped || process.store.last == last)
+            && processes().all(|process| process.stopped || process.replica.last == last)
     }
 
     /// All nodes must have the same state, one of them must be the primary, and clients were told the truth.
     fn finish(&mut self) {
         if self.lossy.is_none() {
-            self.check(self.checker.finish(&self.truth));
+            let finished = self.checker.finish(&self.truth);
+            self.check(finished);
         }
         if self.truth.joined > 0 {
             self.coverage.met(Case::PartsJoined);
@@ -567,7 +563,7 @@ impl World {
         if self.truth.abandoned > 0 {
             self.coverage.met(Case::PartsAbandoned);
         }
-        if self.truth.store.set_backs > 0 {
+        if self.truth.set_backs > 0 {
             self.coverage.met(Case::ClockSetBack);
         }
         if self.truth.set_back > 0 {
@@ -577,7 +573,7 @@ impl World {
         if holders.windows(3).any(|three| three[0] == three[2] && three[0] != three[1]) {
             self.coverage.met(Case::BackToTheFirst);
         }
-        let (last, digest) = (self.truth.last(), self.truth.store.digest);
+        let (last, digest) = (self.truth.last(), self.truth.last_digest());
         let mut primaries = 0;
         let mut alive = 0;
         for node in 0..self.nodes.len() {
@@ -589,11 +585,11 @@ impl World {
             let Some(process) = &self.nodes[node].process else { continue };
             alive += 1;
             primaries += usize::from(process.role == GroupRole::Primary);
-            let (has, own) = (process.store.last, process.store.digest);
+            let (has, own) = (process.replica.last, process.replica.digest());
             let agrees = (has, own) == (last, digest);
             if !agrees && self.nodes[node].foreign {
                 self.violate(format!(
-                    "node {node} goes on with a history that the restored etcd does not have"
+                    "node {node} goes on with a history that the restored store does not have"
                 ));
                 return;
             }

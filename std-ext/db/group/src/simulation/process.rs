@@ -1,19 +1,16 @@
 //! A simulated process: the group, the state, and the replies that wait.
 
-use super::clients::{Reply, Request, ShownKey, Whole};
-use super::database::{Database, Verdict};
-use super::disk::{Disk, Snapshot};
-use super::store::Store;
-use crate::cluster::core::{
-    Action, Committed, Entry, Epoch, Group, GroupRole, GroupSettings, Halt, NodeId, Now, Read, Seq,
-    Txn, ValueCompare,
+use super::faults::Scenario;
+use super::machine::Replica;
+use super::service::{Checker, Lease, NodeDisk, Program, Reply, Service, Verdict};
+use crate::{
+    Action, Committed, Entry, Epoch, Group, GroupRole, GroupSettings, Halt, LogPosition, Lsn,
+    NodeId, Now, Read, Seq, Txn, ValueCompare,
 };
-use crate::log::Lsn;
-use crate::log::change;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// A request to etcd that has no answer yet.
+/// A request to the store that has no answer yet.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Read(Read),
@@ -23,7 +20,7 @@ pub(super) enum Call {
         members: ValueCompare,
         below: Seq,
     },
-    /// The node believes etcd anew for this.
+    /// The node believes the store anew for this.
     Halt(Halt),
 }
 
@@ -34,30 +31,22 @@ pub(super) struct Watch {
     pub(super) next: u64,
 }
 
-/// The last [`Action::RenewLease`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lease {
-    pub(super) epoch: Epoch,
-    pub(super) until: u64,
-    pub(super) sent: u64,
-}
-
 /// One start of a node's program.
 #[expect(clippy::struct_excessive_bools, reason = "each is true or not, by itself")]
-pub(super) struct Process {
+pub(super) struct Process<S: Service> {
     /// Tells processes of a node apart.
     pub(super) number: u64,
     pub(super) node: NodeId,
-    /// How often etcd had been restored when the process started.
-    pub(super) etcd: u64,
+    /// How often the store had been restored when the process started.
+    pub(super) incarnation: u64,
     pub(super) group: Group,
-    pub(super) store: Store,
+    pub(super) replica: Replica<S::Machine>,
     /// The real state, in runs that have it.
-    pub(super) database: Option<Database>,
+    pub(super) database: Option<S::Program>,
     /// The number of the last order to lead, the entry that begins the epoch, and its time.
     pub(super) order: (u64, Lsn, u64),
     /// A snapshot that waits for the disk.
-    pub(super) snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<(Lsn, <S::Program as Program<S>>::Snapshot)>,
     /// Committed entries that are not applied yet.
     pub(super) applying: VecDeque<Committed>,
     pub(super) apply_due: bool,
@@ -71,7 +60,7 @@ pub(super) struct Process {
     pub(super) committed: Lsn,
     pub(super) lease: Lease,
     pub(super) lease_check_wanted: bool,
-    pub(super) held: Vec<Reply>,
+    pub(super) held: Vec<Reply<S>>,
     /// Entries that the group was not told of.
     pub(super) appended: Vec<Entry>,
     pub(super) turn_due: bool,
@@ -97,31 +86,31 @@ pub(super) struct Process {
     pub(super) ending: bool,
 }
 
-impl Process {
+impl<S: Service> Process<S> {
     /// Starts a process from its folder.
     ///
-    /// With `shards`, it has the real state. `of_before`: etcd was filled anew since, without some of the entries.
+    /// `of_before`: the store was filled anew since, without some of the entries.
     pub(super) fn start(
         number: u64,
         settings: GroupSettings,
-        (disk, shards, of_before): (&Disk, Option<usize>, bool),
-        boot: u64,
-        wall: u64,
+        (disk, of_before): (&NodeDisk<S>, bool),
+        (at, scenario): (usize, Scenario),
+        (boot, wall): (u64, u64),
     ) -> Result<Self, String> {
-        let (store, position) = disk.recover()?;
-        let database = shards.map(|shards| Database::open(disk, shards, wall)).transpose()?;
+        let (store, position) = recover::<S>(disk)?;
+        let database = S::Program::open(disk, at, scenario, wall)?;
         let node = settings.node;
         let started = wall;
-        let wall = database.as_ref().map_or(wall, Database::now);
+        let wall = database.as_ref().map_or(wall, S::Program::now);
         let group = Group::new(settings, position, disk.held(), Now { boot, wall });
         let group = if of_before { group.of_an_earlier_incarnation() } else { group };
         Ok(Self {
             number,
             node,
-            etcd: 0,
+            incarnation: 0,
             group,
             committed: store.last,
-            store,
+            replica: store,
             database,
             order: (0, 0, 0),
             snapshot: None,
@@ -154,70 +143,62 @@ impl Process {
 
     /// Returns the time that an entry made now carries.
     pub(super) fn wall(&self, boot: u64) -> u64 {
-        self.database.as_ref().map_or(boot + self.wall_offset, Database::now)
+        self.database.as_ref().map_or(boot + self.wall_offset, S::Program::now)
+    }
+
+    /// Applies an entry of this primary.
+    fn apply_own(&mut self, entry: &Entry) -> Result<(), String> {
+        self.replica.apply(S::FORMAT, entry)?;
+        self.digests.insert(entry.lsn, self.replica.digest());
+        Ok(())
     }
 
     /// Appends an entry to the log, under the state's lock.
     fn append(&mut self, time: u64, changes: Vec<u8>) -> Result<Lsn, String> {
-        let lsn = self.store.last + 1;
-        self.store.apply(lsn, time, &changes)?;
-        self.digests.insert(lsn, self.store.digest);
-        self.appended.push(Entry { lsn, time, changes });
+        let lsn = self.replica.last + 1;
+        let entry = Entry { lsn, time, changes };
+        self.apply_own(&entry)?;
+        self.appended.push(entry);
         Ok(lsn)
     }
 
-    /// Evaluates a request on the primary. `required` says for each key what earlier answers have shown.
+    /// Evaluates a request on the primary. `known` says what earlier answers have shown.
     pub(super) fn evaluate(
         &mut self,
         client: (usize, u64),
-        request: Request,
-        required: &[Lsn],
+        request: S::Request,
+        known: <S::Checker as Checker<S>>::Known,
         boot: u64,
-    ) -> Result<Reply, String> {
+    ) -> Result<Reply<S>, String> {
         if self.database.is_some() {
-            return self.execute(client, request, required, boot);
+            return self.execute(client, request, known, boot);
         }
-        let time = self.wall(boot).max(self.store.time);
-        let changes = request.changes(&self.store, time);
+        let time = self.wall(boot).max(self.replica.time);
+        let changes = S::changes(&request, &self.replica.machine, time);
         let own = if changes.is_empty() {
             None
         } else {
             Some((self.append(time, changes.clone())?, changes))
         };
-        let shown = request.keys().into_iter().zip(required).map(|(key, required)| ShownKey {
-            key: key.to_vec(),
-            value: self.store.stored(key).map(|record| record.value.clone()),
-            changed: self.store.changed(key),
-            gone: false,
-            required: *required,
-        });
-        let shown = shown.collect();
+        let answer = S::answer(&request, &self.replica.machine, known);
         let epoch = self.epoch;
-        Ok(Reply { client, request, shown, own, epoch, read_index: boot, whole: None })
+        Ok(Reply { client, request, answer, own, epoch, read_index: boot, wait: None })
     }
 
-    /// As `evaluate`, by the real state.
+    /// As `evaluate`, by the real program.
     fn execute(
         &mut self,
         client: (usize, u64),
-        request: Request,
-        required: &[Lsn],
+        request: S::Request,
+        known: <S::Checker as Checker<S>>::Known,
         boot: u64,
-    ) -> Result<Reply, String> {
-        let database = self.database.as_mut().ok_or("this run has no real state")?;
+    ) -> Result<Reply<S>, String> {
+        let database = self.database.as_mut().ok_or("this run has no real program")?;
         let executed = database.execute(&request)?;
-        let whole = Whole { wait: executed.wait, done: executed.done, time: executed.time };
         let own = self.take_entries(executed.entries)?;
-        let keys = request.keys().into_iter().zip(executed.values).zip(required);
-        let shown = keys.map(|((key, value), required)| ShownKey {
-            key: key.to_vec(),
-            value,
-            changed: self.store.written(key),
-            gone: self.store.stored(key).is_none(),
-            required: *required,
-        });
-        let (shown, epoch) = (shown.collect(), self.epoch);
-        Ok(Reply { client, request, shown, own, epoch, read_index: boot, whole: Some(whole) })
+        let answer = S::Program::answer(executed.output, &request, &self.replica.machine, known);
+        let (epoch, wait) = (self.epoch, Some(executed.wait));
+        Ok(Reply { client, request, answer, own, epoch, read_index: boot, wait })
     }
 
     /// Takes the entries that the real state has appended. Returns the last one.
@@ -227,8 +208,7 @@ impl Process {
     ) -> Result<Option<(Lsn, Vec<u8>)>, String> {
         let mut last = None;
         for entry in entries {
-            self.store.apply(entry.lsn, entry.time, &entry.changes)?;
-            self.digests.insert(entry.lsn, self.store.digest);
+            self.apply_own(&entry)?;
             last = Some((entry.lsn, entry.changes.clone()));
             self.appended.push(entry);
         }
@@ -239,8 +219,7 @@ impl Process {
     /// entries.
     pub(super) fn maintain(&mut self) -> Result<bool, String> {
         let Some(database) = &mut self.database else { return Ok(false) };
-        let snapshot = database.write_shard();
-        let entries = database.run_cycle();
+        let (entries, snapshot) = database.maintain();
         if snapshot.is_some() {
             self.snapshot = snapshot;
         }
@@ -259,17 +238,13 @@ impl Process {
 
     /// Whether requests are evaluated as on a primary.
     pub(super) fn is_serving(&self) -> bool {
-        self.role == GroupRole::Primary && self.database.as_ref().is_none_or(Database::is_serving)
+        self.role == GroupRole::Primary && self.database.as_ref().is_none_or(S::Program::is_serving)
     }
 
-    /// Appends a watermark, as the primary does once a second if keys expire.
-    pub(super) fn watermark(&mut self, boot: u64) -> Result<bool, String> {
-        if !self.store.expires() {
-            return Ok(false);
-        }
-        let time = self.wall(boot).max(self.store.time);
-        let mut changes = Vec::new();
-        change::watermark(time, &mut changes);
+    /// Appends what a primary appends once a second.
+    pub(super) fn upkeep(&mut self, boot: u64) -> Result<bool, String> {
+        let time = self.wall(boot).max(self.replica.time);
+        let Some(changes) = S::upkeep(&self.replica.machine, time) else { return Ok(false) };
         self.append(time, changes)?;
         Ok(true)
     }
@@ -282,16 +257,14 @@ impl Process {
         time: u64,
         boot: u64,
     ) -> Result<(), String> {
-        if self.store.last + 1 != lsn || !self.applying.is_empty() {
+        if self.replica.last + 1 != lsn || !self.applying.is_empty() {
             return Err(format!(
                 "a node becomes the primary at entry {lsn}, and has applied {}",
-                self.store.last
+                self.replica.last
             ));
         }
-        let mut changes = Vec::new();
-        change::begin(epoch, &self.node.0, &mut changes);
-        self.store.apply(lsn, time, &changes)?;
-        self.digests.insert(lsn, self.store.digest);
+        let changes = S::FORMAT.begin(epoch, self.node);
+        self.apply_own(&Entry { lsn, time, changes })?;
         self.wall_offset = self.wall_offset.max(time.saturating_sub(boot));
         self.epoch = epoch;
         self.accepts = self.database.is_none();
@@ -300,7 +273,7 @@ impl Process {
     }
 
     /// Whether a reply may leave: its entries are committed, and its evaluation is confirmed in its epoch.
-    fn may_leave(&self, reply: &Reply, boot: u64) -> bool {
+    fn may_leave(&self, reply: &Reply<S>, boot: u64) -> bool {
         let lease = self.lease;
         // Not at the same time: a machine may be stopped, together with its clocks, right after it has sent.
         let confirmed = reply.read_index < lease.sent || boot < lease.until;
@@ -312,11 +285,11 @@ impl Process {
     }
 
     /// Takes the replies that may leave. Returns the number of those that never will, too.
-    pub(super) fn take_replies(&mut self, boot: u64) -> (Vec<Reply>, usize) {
+    pub(super) fn take_replies(&mut self, boot: u64) -> (Vec<Reply<S>>, usize) {
         let (mut leave, mut closed) = (Vec::new(), 0);
         for reply in std::mem::take(&mut self.held) {
-            let verdict = match (&self.database, &reply.whole) {
-                (Some(database), Some(whole)) => database.verdict(&whole.wait),
+            let verdict = match (&self.database, &reply.wait) {
+                (Some(database), Some(wait)) => database.verdict(wait),
                 _ if self.may_leave(&reply, boot) => Verdict::Leaves,
                 _ => Verdict::Waits,
             };
@@ -335,4 +308,16 @@ impl Process {
             .iter()
             .any(|reply| self.committed >= reply.lsn() && reply.read_index >= self.lease.sent)
     }
+}
+
+/// Returns the state of a disk, and the position in the store at which the node goes on.
+pub(super) fn recover<S: Service>(
+    disk: &NodeDisk<S>,
+) -> Result<(Replica<S::Machine>, LogPosition), String> {
+    let mut replica = Replica::default();
+    for entry in disk.entries() {
+        replica.apply(S::FORMAT, entry)?;
+    }
+    let position = disk.position(replica.time);
+    Ok((replica, position))
 }
