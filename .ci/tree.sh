@@ -168,4 +168,5 @@ stage_example() {
     "$target/debug/examples/wordcount"
     "$target/debug/examples/routes" --seconds 1
     "$target/debug/examples/versions"
+    cargo run -p hedgerow-db-group --example memory
 }

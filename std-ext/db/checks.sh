@@ -70,6 +70,7 @@ stage_cluster() {
     # shellcheck disable=SC2046 # no option is no word
     HEDGEROW_TEST_EFFORT=$(brief 0.3 1) cargo test -p hedgerow-db --features cluster,grpc --lib --test grpc -- \
         --test-threads=$((2 * $(nproc) + 1)) $(brief '--skip command::script::tests' '')
+    group_example
     cluster_clients
     # The tests have built the program.
     [ "$tier" != all ] || [ ! -x "$etcd/etcd" ] || redis_py_suite "$target/debug/hedgerow-db" --cluster
@@ -80,6 +81,25 @@ stage_cluster() {
         left_out "the alerts" "no promtool"
     fi
     unset HEDGEROW_ETCD
+}
+
+# The example of the replicated log, on an etcd of its own.
+group_example() {
+    [ -x "$etcd/etcd" ] || { left_out "the example of hedgerow-db-group" "no etcd" && return; }
+    local folder server url=http://127.0.0.1:23779 peer=http://127.0.0.1:23780
+    folder=$(mktemp -d)
+    "$etcd/etcd" --data-dir "$folder/data" --listen-client-urls $url --advertise-client-urls $url \
+        --listen-peer-urls $peer --initial-advertise-peer-urls $peer --initial-cluster default=$peer \
+        >"$folder/log" 2>&1 &
+    server=$!
+    for _ in $(seq 100); do
+        ! curl -fs "$url/health" >/dev/null || break
+        sleep 0.1
+    done
+    cargo run -p hedgerow-db-group --example etcd -- $url
+    kill "$server"
+    wait "$server" || true
+    rm -r "$folder"
 }
 
 # Clients for clusters that others wrote: through failovers, if there is etcd; of all, their replies beside Redis's, too.

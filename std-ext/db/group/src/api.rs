@@ -1,7 +1,8 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
+use super::batch::MOST_RAW;
 use super::entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, NodeId, Seq};
-use super::format::EntryFormat;
+use super::format::{EntryFormat, OpaqueEntries};
 use super::halt::{Halt, HaltOutcome, Objections};
 use super::reason::{Disqualification, Notice, RestartReason, RoleReason, StopReason};
 use super::tail::Tail;
@@ -34,6 +35,26 @@ pub struct GroupSettings {
     pub most_batch: usize,
     /// The state of the group's random numbers. Any number; it should differ between processes.
     pub random: u64,
+}
+
+impl GroupSettings {
+    /// Returns the usual settings of a node, with entries that mean nothing to the protocol and a lease of three
+    /// seconds. `nonce` is a random number of this process.
+    pub fn new(node: NodeId, nonce: u64) -> Self {
+        Self {
+            node,
+            format: &OpaqueEntries,
+            nonce,
+            former: Vec::new(),
+            lease: 3000,
+            lease_reads: true,
+            max_skew: 10_000,
+            copies: 2,
+            most_retained: 256 << 20,
+            most_batch: MOST_RAW,
+            random: nonce,
+        }
+    }
 }
 
 /// Something that happened.
