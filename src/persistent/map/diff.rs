@@ -85,14 +85,11 @@ impl<'a, K: Ord, V: PartialEq> Iterator for Diff<'a, K, V> {
     type Item = DiffItem<'a, K, V>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            return Some(match self.differences.next()? {
-                Side::Left(key, old) => DiffItem::Removed(key, old),
-                Side::Right(key, new) => DiffItem::Added(key, new),
-                Side::Both(_, old, new) if old == new => continue,
-                Side::Both(key, old, new) => DiffItem::Changed { key, old, new },
-            });
-        }
+        Some(match self.differences.next()? {
+            Side::Left(key, old) => DiffItem::Removed(key, old),
+            Side::Right(key, new) => DiffItem::Added(key, new),
+            Side::Both(key, old, new) => DiffItem::Changed { key, old, new },
+        })
     }
 }
 
