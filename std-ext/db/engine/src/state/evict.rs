@@ -242,6 +242,8 @@ fn pick_victim(
 mod tests {
     use super::*;
     use crate::options::Options;
+    use crate::state::key_tracker::KeyTracker;
+    use std::sync::atomic::AtomicUsize;
     use std::sync::{Arc, mpsc};
 
     #[test]
@@ -265,6 +267,37 @@ mod tests {
         };
         let (small, large) = (sum(1), sum(64));
         assert!(4 * large < small, "samples of 64 keys have a sum of {large}, of 1 key {small}");
+    }
+
+    /// Counts changed keys: those of clients, and those of the server.
+    #[derive(Default)]
+    struct Counts([AtomicUsize; 2]);
+
+    impl KeyTracker for Counts {
+        fn keys_changed(&self, keys: &[&[u8]], by_server: bool) {
+            self.0[usize::from(by_server)].fetch_add(keys.len(), Ordering::Relaxed);
+        }
+
+        fn all_changed(&self) {}
+    }
+
+    #[test]
+    fn evicted_keys_are_reported_as_changes_of_the_server() {
+        let options = Options { shards: 1, eviction: Eviction::Random, ..Options::in_memory() };
+        let state = State::without_log(&options, |shards| {
+            for key in 0..100_u64 {
+                shards.load(&key.to_be_bytes(), None, &[b'v'; 1000]);
+            }
+        });
+        let counts = Arc::new(Counts::default());
+        state.tracked.set_tracker(counts.clone());
+        state.tracked.clients().set(1);
+        state.limit.set_bytes(state.memory() - 10_000);
+        assert_eq!(make_room(&state, BEFORE_CHANGE, || 0), MakeRoom::Done);
+        let [by_clients, by_server] =
+            counts.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(by_clients, 0, "an eviction is reported as a client's change");
+        assert!(by_server >= 10, "only {by_server} evictions are reported");
     }
 
     /// Another thread has removed the only key that may be evicted, and has not yet updated the memory.
