@@ -1,6 +1,6 @@
 //! `SnapshotMap`: a version that threads share, and replace.
 //!
-//! The map is a pointer to its current version: an ordinary [`PersistentMap`], and a [log](super::log) of the changes
+//! The map is a pointer to its current version: an ordinary [`PersistentMap`], and a log (`log.rs`) of the changes
 //! since it was published. A reader takes a guard and follows the pointer. If the log is empty, the version is up to
 //! date. Otherwise the reader publishes a version that has the changes, and its log is empty again. A snapshot is a
 //! clone of the writers' working copy instead, so that the copy stays the only owner of its nodes when the snapshot is
