@@ -5,7 +5,7 @@
 //! primary's entries wait in front of it: a disk that stays behind by [`MOST_WAITING`] has failed.
 
 use super::core::{Committed, Entry};
-use super::durable::PushedBytes;
+use super::disk_thread::PushedBytes;
 use super::local_log::LocalLogError;
 use super::log::EtcdLog;
 use super::message::{ApplierReport, DriverMessage, Inbox};

@@ -2,7 +2,6 @@
 
 use super::core::Takeover;
 use super::histogram::SizeHistogram;
-use super::moves::record::MoveState;
 use crate::gauge::Gauge;
 
 /// Upper bounds of the buckets of batches by their bytes.
@@ -14,17 +13,8 @@ const TIMES: &[u64] = &[
     2_500_000, 5_000_000,
 ];
 
-/// All states of moves, in the order of their numbers.
-pub(super) const MOVE_STATES: [MoveState; 8] = [
-    MoveState::Copying,
-    MoveState::Ready,
-    MoveState::Leaving,
-    MoveState::Moved,
-    MoveState::Arriving,
-    MoveState::Done,
-    MoveState::Returned,
-    MoveState::Cancelled,
-];
+/// The number of states that a move can be in.
+pub(super) const MOVE_STATES: usize = 8;
 
 /// Counts since the start, and a few states.
 #[derive(Debug, Default)]
@@ -80,8 +70,8 @@ impl Default for Batches {
 /// The moves of the node's group, as its primary sees them.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
-    /// The moves that etcd has, in the order of [`MOVE_STATES`].
-    states: [Gauge; MOVE_STATES.len()],
+    /// The moves that etcd has, by the number of their state.
+    states: [Gauge; MOVE_STATES],
     /// Bytes of keys and values that this node has received.
     pub(super) bytes: Gauge,
     /// The longest time for which clients were held back for a move, in microseconds.
@@ -89,18 +79,18 @@ pub(super) struct Moves {
 }
 
 impl Moves {
-    /// Notes the states of all moves.
-    pub(super) fn note(&self, states: impl Iterator<Item = MoveState>) {
-        let mut counts = [0; MOVE_STATES.len()];
+    /// Notes the numbers of the states of all moves.
+    pub(super) fn note(&self, states: impl Iterator<Item = usize>) {
+        let mut counts = [0; MOVE_STATES];
         for state in states {
-            counts[state as usize] += 1;
+            counts[state] += 1;
         }
         self.states.iter().zip(counts).for_each(|(gauge, count)| gauge.set(count));
     }
 
     /// Returns the number of moves in each state.
     #[cfg(feature = "metrics")]
-    pub(super) fn by_state(&self) -> [u64; MOVE_STATES.len()] {
+    pub(super) fn by_state(&self) -> [u64; MOVE_STATES] {
         self.states.each_ref().map(Gauge::get)
     }
 }

@@ -11,16 +11,18 @@ use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
 use super::core::{self, Action, Batch, DurableKey, Event, Group, Now, Put, TxnOutcome};
-use super::durable::{self, Durable};
+use super::disk_thread;
+use super::durable::Durable;
 use super::group_commit::GroupCommit;
 use super::identity::ClusterFormat;
 use super::local_log::Incarnation;
 use super::log::EtcdLog;
+use super::membership_events::MembershipEvent;
 use super::message::{ApplierReport, DriverMessage};
 use super::messenger::Links;
 use super::moves::Primaries;
 use super::quota::{EtcdQuotaLevel, QuotaTracker};
-use super::registration::Clocks;
+use super::registration::{Clocks, RegisteredNode};
 use super::registry::NodeRegistry;
 use super::resync::Resync;
 use super::status::{NodeExit, NodeMonitor, NodeStatus};
@@ -218,32 +220,12 @@ impl Driver {
                 self.put_durable();
             }
             DriverMessage::Recorded(value) => self.durable.confirm(&value),
-            DriverMessage::Nodes(nodes) => {
-                let group = self.parts.topology.group();
-                let of_group = nodes.iter().filter(|node| node.registration.group == group);
-                let of_group: Vec<_> = of_group.cloned().collect();
-                let now = Now { boot: clock::now(), wall: self.parts.db.now() };
-                let clocks = self.clocks.see(&of_group, self.parts.own, now);
-                self.parts.topology.set_nodes(nodes, clock::now());
-                self.parts.resync.set_sources(self.parts.topology.sources());
-                self.parts.links.set_nodes(&self.parts.topology.other_nodes());
-                *lock(&self.parts.primaries) = self.parts.topology.primaries();
-                // Before the clocks, by which a primary may choose its successor.
-                self.event(Event::Unfit(self.parts.topology.unfit()));
-                self.event(Event::Clocks(clocks));
-                if self.serving {
-                    self.compaction.compact(&self.parts.calls, clock::now());
-                }
-            }
+            DriverMessage::Membership(event) => self.membership(event),
             DriverMessage::Quota(answer) => {
                 self.parts.quota.answered(answer);
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());
                 }
-            }
-            DriverMessage::Slots(map) => {
-                self.parts.topology.set_slots(map);
-                self.publish_view();
             }
             DriverMessage::Wanted(node) => {
                 if self.serving && node != self.parts.own {
@@ -263,13 +245,38 @@ impl Driver {
                 self.release = Some(done);
                 self.release_group();
             }
-            DriverMessage::Depart => self.depart(),
             DriverMessage::Fetched => {
                 self.exit(NodeExit::Restart("the node's data was fetched from a peer".to_owned()));
             }
             DriverMessage::Failed(why) => self.exit(NodeExit::Stop(why)),
             DriverMessage::Restart(why) => self.exit(NodeExit::Restart(why)),
             DriverMessage::Stop => self.ended = true,
+        }
+    }
+
+    fn membership(&mut self, event: MembershipEvent) {
+        match event {
+            MembershipEvent::Nodes(nodes) => {
+                let of_group = RegisteredNode::of_group(&nodes, self.parts.topology.group());
+                let now = Now { boot: clock::now(), wall: self.parts.db.now() };
+                let clocks = self.clocks.see(&of_group, self.parts.own, now);
+                self.parts.topology.set_nodes(nodes, clock::now());
+                self.parts.resync.set_sources(self.parts.topology.sources());
+                self.parts.links.set_nodes(&self.parts.topology.other_nodes());
+                *lock(&self.parts.primaries) = self.parts.topology.primaries();
+                // Before the clocks, by which a primary may choose its successor.
+                self.event(Event::Unfit(self.parts.topology.unfit()));
+                self.event(Event::Clocks(clocks));
+                if self.serving {
+                    self.compaction.compact(&self.parts.calls, clock::now());
+                }
+            }
+            MembershipEvent::Slots(map) => {
+                self.parts.topology.set_slots(map);
+                self.publish_view();
+            }
+            MembershipEvent::Depart => self.depart(),
+            MembershipEvent::Failed(why) => self.exit(NodeExit::Stop(why)),
         }
     }
 
@@ -413,7 +420,7 @@ impl Driver {
     /// may lead, too, unless another member could whose disk works. A primary whose state waits for the disk lets
     /// the group go when it shall hand over.
     fn look_at_disk(&mut self) {
-        let hangs = match durable::hangs(&self.parts.monitor.counters, clock::now()) {
+        let hangs = match disk_thread::hangs(&self.parts.monitor.counters, clock::now()) {
             true if self.serving || self.parts.topology.successor().is_none() => Hangs::Endured,
             true => Hangs::Told,
             false => Hangs::No,

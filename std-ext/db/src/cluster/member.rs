@@ -16,8 +16,8 @@ use super::changes::CHANGES;
 use super::clock;
 use super::coordinator::{Coordinator, Waiting};
 use super::core::{self, Group, NodeId, Now};
+use super::disk_thread::DiskThread;
 use super::driver::{Driver, DriverParts};
-use super::durable::DiskThread;
 use super::error::StartError;
 use super::etcd::EtcdClient;
 use super::former;
@@ -28,17 +28,17 @@ use super::local_log::{Incarnation, LocalLog};
 use super::log::{EtcdLog, LogSettings};
 use super::message::{DriverMessage, Inbox};
 use super::messenger::Messenger;
-use super::moves::source::{Asked, Asks};
 use super::moves::{self, Mover, NodeEnv, Primaries};
 use super::peer::client::MOST_FETCHED;
+use super::peer::spool::MOST_SPOOLED;
 use super::peer::{
-    self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
-    SharedTls, Spool,
+    self, Asked, Asks, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus,
+    PeerTls, Serving, SharedTls, Spool,
 };
 use super::quota::QuotaTracker;
 use super::registration::Registration;
 use super::registry::{NodeRegistry, Told};
-use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
+use super::resync::{Resync, SharedSpool};
 use super::slot_history;
 use super::status::{NodeExit, NodeMonitor, NodeStatus};
 use super::tasks;
@@ -46,7 +46,7 @@ use super::topology::Topology;
 use super::view::Views;
 use crate::clock::milliseconds;
 use crate::clustered::NodeContents;
-use crate::config::{ClusterReads, ClusterSettings, PeerCertificates};
+use crate::config::{ClusterReads, ClusterSettings};
 use crate::log::Log;
 use crate::log::folder::Folder;
 use crate::options::Options;
@@ -115,7 +115,7 @@ impl GroupMember {
                 group: GroupId::default(),
                 node: id,
                 insecure: settings.peer.insecure,
-                tls: peer_tls(settings)?,
+                tls: SharedTls::read(settings)?,
                 most_bytes: MOST_FETCHED,
             };
             let waiting = Waiting { client, keys, settings, folder, id, progress, views, peers };
@@ -177,7 +177,7 @@ impl GroupMember {
         let mut steps: Vec<Box<dyn FnOnce() + Send>> =
             vec![Box::new(move || client.renew(renewal))];
         // Whether the peer port has TLS does not change.
-        if let (Some(shared), Some(tls)) = (self.tls.clone(), read_peer_tls(settings)?) {
+        if let (Some(shared), Some(tls)) = (self.tls.clone(), PeerTls::read(settings)?) {
             for peers in &self.peers {
                 steps.push(Box::new(peers.prepare(&tls).map_err(|why| wrong(&why))?));
             }
@@ -312,7 +312,7 @@ impl Starting<'_> {
         let nonce = u64::from_le_bytes(identity::random()?).max(1);
         // The lock on the directory is held, which proves that they have ended [C-15].
         let former = former::succeed(&self.folder, nonce);
-        let tls = read_peer_tls(self.settings)?;
+        let tls = PeerTls::read(self.settings)?;
         let (asks, asked) = unbounded_channel();
         let peers = self.serve_peers(&opened, &monitor, tls.clone(), &asks)?;
         let registration = self.registration(nonce, &peers, &opened.log.slots());
@@ -349,7 +349,7 @@ impl Starting<'_> {
             log: Arc::clone(&opened.log),
             primaries: Arc::clone(&primaries),
             peers: peer_client.clone(),
-            inbox: self.inbox.clone(),
+            events: Arc::new(self.inbox.clone()),
             keys: Arc::clone(&self.keys),
             directory: Arc::clone(registry.directory()),
         };
@@ -404,7 +404,7 @@ impl Starting<'_> {
         runtime: Runtime,
         messages: UnboundedReceiver<DriverMessage>,
     ) -> Result<JoinHandle<()>, StartError> {
-        let (wanting, registering) = (self.inbox.clone(), self.inbox.clone());
+        let (wanting, registering) = (self.inbox.clone(), Arc::new(self.inbox.clone()));
         let (ending, counters) = (self.inbox.clone(), Arc::clone(&parts.monitor.counters));
         let coordinator = Coordinator::new(
             self.client.clone(),
@@ -636,21 +636,4 @@ fn check_data(
         )));
     }
     Ok(())
-}
-
-/// Reads the certificates of the peer port, for a client.
-pub(super) fn peer_tls(settings: &ClusterSettings) -> Result<Option<SharedTls>, StartError> {
-    Ok(read_peer_tls(settings)?.map(SharedTls::from))
-}
-
-/// Reads the certificates of the peer port.
-fn read_peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
-    let Some(PeerCertificates { certificate, key, authorities }) = &settings.peer.tls else {
-        return Ok(None);
-    };
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|why| StartError::new(format!("{}: {why}", path.display())))
-    };
-    let (ca, cert, key) = (read(authorities)?, read(certificate)?, read(key)?);
-    Ok(Some(PeerTls { ca, cert, key, name: settings.name.clone() }))
 }

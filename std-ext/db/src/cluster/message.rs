@@ -2,9 +2,8 @@
 
 use super::core::{Event, NodeId};
 use super::local_log::DurablePosition;
+use super::membership_events::MembershipEvent;
 use super::quota::EtcdQuota;
-use super::registration::RegisteredNode;
-use super::slot_map::SlotMap;
 use crate::log::Lsn;
 use std::sync::mpsc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,10 +22,8 @@ pub(super) enum DriverMessage {
     Recorded(String),
     /// etcd's storage quota; `None` if no member has answered.
     Quota(Option<EtcdQuota>),
-    /// The nodes that are registered.
-    Nodes(Vec<RegisteredNode>),
-    /// The published map of slots.
-    Slots(SlotMap),
+    /// What the cluster's keys say.
+    Membership(MembershipEvent),
     /// A member asks the primary to hand over to it.
     Wanted(NodeId),
     /// This node shall ask the primary to hand over to it.
@@ -35,8 +32,6 @@ pub(super) enum DriverMessage {
     HandOver(Option<NodeId>),
     /// The process stops. The sender gets an answer once the group is released.
     Leave(mpsc::Sender<()>),
-    /// The node shall leave its group: the process must release it, and start anew.
-    Depart,
     /// The node's folder was fetched from a peer: the process must start anew.
     Fetched,
     /// The node cannot go on: the sentence says why.
@@ -45,6 +40,12 @@ pub(super) enum DriverMessage {
     Restart(String),
     /// Stop at once, without releasing anything.
     Stop,
+}
+
+impl From<MembershipEvent> for DriverMessage {
+    fn from(event: MembershipEvent) -> Self {
+        Self::Membership(event)
+    }
 }
 
 /// A report of the thread of the state.

@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | `hedgerow-cluster` | `driver` | gives the protocol its events, and carries out its actions; never blocks |
 //! | `hedgerow-cluster-state` | `applier` | applies committed entries, changes the role of the state |
-//! | `hedgerow-cluster-disk` | `durable` | forces the local log to the disk once a second |
+//! | `hedgerow-cluster-disk` | `disk_thread` | forces the local log to the disk once a second |
 //! | `hedgerow-local` | `local_log` | writes the local log |
 //! | `hedgerow-messages` | `messenger` | sends messages of channels to the other nodes |
 //! | `hedgerow-cluster-fetch` | `resync` | fetches a peer's data, if etcd has trimmed what the node needs |
@@ -43,6 +43,7 @@ mod conflicts;
 mod coordinator;
 mod counters;
 mod directory;
+mod disk_thread;
 mod driver;
 mod durable;
 mod error;
@@ -58,6 +59,7 @@ pub mod local_log;
 mod log;
 pub mod member;
 mod member_removal;
+mod membership_events;
 mod message;
 mod messenger;
 mod moves;

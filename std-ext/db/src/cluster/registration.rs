@@ -198,6 +198,13 @@ pub(super) struct RegisteredNode {
     pub(super) registration: Registration,
 }
 
+impl RegisteredNode {
+    /// Returns the nodes of a group.
+    pub(super) fn of_group(nodes: &[Self], group: u32) -> Vec<Self> {
+        nodes.iter().filter(|node| node.registration.group == group).cloned().collect()
+    }
+}
+
 /// The clocks of the other nodes.
 ///
 /// A registration tells the time at which it was written, so it is compared with this node's clock when it has just

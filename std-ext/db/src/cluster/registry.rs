@@ -28,7 +28,7 @@ use super::etcd::{
 use super::failures::{Failures, UNHEARD};
 use super::identity::ClusterFormat;
 use super::keys::GroupKeys;
-use super::message::{DriverMessage, Inbox};
+use super::membership_events::{Events, MembershipEvent};
 use super::place::NodeAssignment;
 use super::registration::{RegisteredNode, Registration};
 use super::slot_map::SlotMap;
@@ -148,20 +148,20 @@ impl NodeRegistry {
         self.directory.miss();
     }
 
-    /// Writes the registration and tells the driver of all others, until the driver has stopped.
-    pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
+    /// Writes the registration and tells of all others, until `events` is closed.
+    pub(super) async fn run(self: Arc<Self>, events: Events) {
         // In one task, so that a panic of either is noticed.
         tokio::select! {
             () = self.directory.run() => {}
-            () = self.keep(&inbox) => {}
+            () = self.keep(&events) => {}
         }
     }
 
-    async fn keep(&self, inbox: &Inbox) {
+    async fn keep(&self, events: &Events) {
         let (mut own, mut seen) = (Own::default(), SeenKeys::default());
         let (mut failures, mut conflicts) = (Failures::default(), Conflicts::default());
         let mut heard = self.directory.heard();
-        while !inbox.is_closed() {
+        while !events.is_closed() {
             // Before the directory is read, so that nothing that is heard in between is missed.
             heard.mark_unchanged();
             let turn = async {
@@ -170,8 +170,7 @@ impl NodeRegistry {
             };
             match turn.await {
                 Ok(_) if own.twin.changes >= TWIN => {
-                    // Fails only after the driver has stopped.
-                    let _ = inbox.send(DriverMessage::Failed(self.twin_text(&seen.nodes)));
+                    events.send(MembershipEvent::Failed(self.twin_text(&seen.nodes)));
                     return;
                 }
                 Ok(is_heard) => {
@@ -183,9 +182,8 @@ impl NodeRegistry {
                     {
                         tracing::warn!("{why}");
                     }
-                    if let Err(why) = self.tell(&seen, is_heard, inbox) {
-                        // As above.
-                        let _ = inbox.send(DriverMessage::Failed(why));
+                    if let Err(why) = self.tell(&seen, is_heard, events) {
+                        events.send(MembershipEvent::Failed(why));
                         return;
                     }
                 }
@@ -212,23 +210,22 @@ impl NodeRegistry {
         }
     }
 
-    /// Tells the driver what is known. Of nodes only if they were heard of since the last time: their clocks are
+    /// Tells what is known. Of nodes only if they were heard of since the last time: their clocks are
     /// compared if their registrations have changed since then, and those from before an outage of etcd must not look
     /// new.
     ///
     /// # Errors
     /// If this program does not read the format of the cluster.
-    fn tell(&self, seen: &SeenKeys, is_heard: bool, inbox: &Inbox) -> Result<(), String> {
+    fn tell(&self, seen: &SeenKeys, is_heard: bool, events: &Events) -> Result<(), String> {
         if is_heard {
             let nodes = seen.nodes.iter().cloned();
             let (spares, nodes): (Vec<_>, _) = nodes.partition(|node| node.registration.is_spare());
             self.counters.spares.set(spares.len() as u64);
-            // Fails only after the driver has stopped.
-            let _ = inbox.send(DriverMessage::Nodes(nodes));
+            events.send(MembershipEvent::Nodes(nodes));
         }
         if let Some(map) = seen.slots.value.clone() {
-            // Each time: a primary shows a map before etcd has it, and etcd may never get it. As above.
-            let _ = inbox.send(DriverMessage::Slots(map));
+            // Each time: a primary shows a map before etcd has it, and etcd may never get it.
+            events.send(MembershipEvent::Slots(map));
         }
         // The protocol notices that etcd was emptied. Nor does a value that says nothing stop a node that runs.
         if let Some(number) = seen.format.value {
@@ -238,8 +235,7 @@ impl NodeRegistry {
         }
         if self.told.is_placed {
             if self.place() == Ok(Some(NodeAssignment::left(lock(&self.own).group))) {
-                // As above.
-                let _ = inbox.send(DriverMessage::Depart);
+                events.send(MembershipEvent::Depart);
             }
             let desired = self.directory.pair(&self.keys.desired()).ok().flatten();
             let desired = desired.filter(|_| self.told.has_number);

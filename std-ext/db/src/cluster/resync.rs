@@ -6,6 +6,7 @@
 use super::core::{self, Seq};
 use super::local_log::LocalLogPosition;
 use super::message::{DriverMessage, Inbox};
+use super::peer::spool::MOST_SPOOLED;
 use super::peer::{self, FetchDecision, PeerClientOptions, PeerError, Spool};
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -14,8 +15,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The most bytes of batches that are kept.
-pub(super) const MOST_SPOOLED: u64 = 8 << 30;
 /// The pause before the next peer is asked. After each failure it is twice as long, up to a bound: a fetch that fails
 /// may have sent gigabytes.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -11,6 +11,8 @@ use super::counters::MOVE_STATES;
 use super::etcd::EtcdClient;
 #[cfg(feature = "metrics")]
 use super::histogram::SizeHistogram;
+#[cfg(feature = "metrics")]
+use super::moves::record::MoveState;
 use super::quota::EtcdQuota;
 use super::wording;
 #[cfg(feature = "metrics")]
@@ -222,10 +224,10 @@ impl NodeMonitor {
     }
 
     /// Returns the moves from or to the group by state, if this node is its primary.
-    pub(crate) fn moves(&self) -> [(String, u64); MOVE_STATES.len()] {
+    pub(crate) fn moves(&self) -> [(String, u64); MOVE_STATES] {
         let counts = self.counters.moves.by_state();
         let serves = u64::from(lock(&self.status).serving);
-        std::array::from_fn(|state| (MOVE_STATES[state].to_string(), serves * counts[state]))
+        std::array::from_fn(|state| (MoveState::ALL[state].to_string(), serves * counts[state]))
     }
 
     /// Returns the bytes of keys and values that the node has received for moves.

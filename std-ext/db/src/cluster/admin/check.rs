@@ -11,7 +11,7 @@ use crate::cluster::core::{NodeId, Seq};
 use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, Range};
 use crate::cluster::identity;
 use crate::cluster::keys::GroupKeys;
-use crate::cluster::member::peer_tls;
+use crate::cluster::peer::SharedTls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
 use crate::cluster::registration::RegisteredNode;
@@ -304,7 +304,7 @@ fn durable_problems(group: &StoredGroup) -> Vec<String> {
 
 /// Returns the options for asking nodes, except their group.
 pub(super) fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptions, AdminError> {
-    let tls = peer_tls(settings)?;
+    let tls = SharedTls::read(settings)?;
     Ok(PeerClientOptions {
         group: GroupId::default(),
         // This command is no node. The name is for the logs of those that are asked.

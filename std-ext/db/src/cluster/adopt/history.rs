@@ -8,7 +8,7 @@ use crate::cluster::error::StartError;
 use crate::cluster::identity::{self, Belonging, ClusterFormat};
 use crate::cluster::local_log::position::logged_mark;
 use crate::cluster::peer::Spool;
-use crate::cluster::resync::MOST_SPOOLED;
+use crate::cluster::peer::spool::MOST_SPOOLED;
 use crate::log::{Log as _, change};
 use std::path::Path;
 

@@ -18,7 +18,7 @@ use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{Bytes, Compare, EtcdTransaction, Lease, Operation};
 use crate::cluster::identity;
-use crate::cluster::member::peer_tls;
+use crate::cluster::peer::SharedTls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::restored::{MESSAGE, RestoredKey, parts, size};
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
@@ -145,7 +145,7 @@ impl RestoreTarget {
             // This command is no node. The id is secret: nodes take keys from the one that etcd has.
             node: NodeId(identity::random()?),
             insecure: settings.peer.insecure,
-            tls: peer_tls(settings)?,
+            tls: SharedTls::read(settings)?,
             most_bytes: MOST_FETCHED,
         };
         let (client, keys) = connect(settings).await?;

@@ -10,7 +10,7 @@ use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
 use crate::cluster::hex;
 use crate::cluster::identity::{self, Belonging, ClusterFormat};
-use crate::cluster::member::peer_tls;
+use crate::cluster::peer::SharedTls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{self, FetchDecision, GroupId, PeerClientOptions};
 use crate::cluster::registration::RegisteredNode;
@@ -132,7 +132,7 @@ impl Copy<'_> {
             group: GroupId { cluster, incarnation, group: self.group },
             node: NodeId(identity::random()?),
             insecure: self.settings.peer.insecure,
-            tls: peer_tls(self.settings)?,
+            tls: SharedTls::read(self.settings)?,
             most_bytes: MOST_FETCHED,
         };
         let (mut best, mut since) = (None, Instant::now());

@@ -8,7 +8,7 @@ use crate::cluster::error::StartError;
 use crate::cluster::etcd::EtcdClient;
 use crate::cluster::identity;
 use crate::cluster::keys::GroupKeys;
-use crate::cluster::message::DriverMessage;
+use crate::cluster::membership_events::MembershipEvent;
 use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::place::NodeAssignment;
 use crate::cluster::registration::{NO_GROUP, Registration, SPARE};
@@ -91,12 +91,12 @@ impl Waiting<'_> {
         );
         let (stop, stopped) = oneshot::channel();
         let coordinating = tokio::spawn(coordinator.run(stopped));
-        let (inbox, mut messages) = unbounded_channel();
-        let registering = tokio::spawn(Arc::clone(&registry).run(inbox));
-        let placed = self.placed(&registry, &mut messages).await;
+        let (events, mut told) = unbounded_channel::<MembershipEvent>();
+        let registering = tokio::spawn(Arc::clone(&registry).run(Arc::new(events)));
+        let placed = self.placed(&registry, &mut told).await;
         // Both end their leases, so that this node can register itself anew, and another one coordinate. A task that
         // panicked has printed its message.
-        drop((messages, stop));
+        drop((told, stop));
         registry.miss();
         let _ = (registering.await, coordinating.await);
         placed
@@ -105,7 +105,7 @@ impl Waiting<'_> {
     async fn placed(
         &self,
         registry: &NodeRegistry,
-        messages: &mut UnboundedReceiver<DriverMessage>,
+        told: &mut UnboundedReceiver<MembershipEvent>,
     ) -> Result<u32, StartError> {
         loop {
             registry.update(|own| own.wall = TimeSource::System.now());
@@ -119,8 +119,8 @@ impl Waiting<'_> {
                 Ok(None) => {}
                 Err(why) => tracing::debug!("cannot read this node's assignment: {why}"),
             }
-            while let Ok(message) = messages.try_recv() {
-                if let DriverMessage::Failed(why) = message {
+            while let Ok(event) = told.try_recv() {
+                if let MembershipEvent::Failed(why) = event {
                     return Err(StartError::new(why));
                 }
             }

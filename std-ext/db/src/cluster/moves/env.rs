@@ -8,7 +8,7 @@ use crate::cluster::directory::ClusterDirectory;
 use crate::cluster::etcd::EtcdClient;
 use crate::cluster::keys::GroupKeys;
 use crate::cluster::log::EtcdLog;
-use crate::cluster::message::{DriverMessage, Inbox};
+use crate::cluster::membership_events::{Events, MembershipEvent};
 use crate::cluster::peer::{Exported, Exports, PeerClient, PeerClientOptions};
 use crate::cluster::slot_map::SlotMap;
 use crate::lock::lock;
@@ -86,7 +86,7 @@ pub(in crate::cluster) struct NodeEnv {
     pub(in crate::cluster) log: Arc<EtcdLog>,
     pub(in crate::cluster) primaries: Primaries,
     pub(in crate::cluster) peers: PeerClientOptions,
-    pub(in crate::cluster) inbox: Inbox,
+    pub(in crate::cluster) events: Events,
     pub(in crate::cluster) keys: Arc<GroupKeys>,
     pub(in crate::cluster) directory: Arc<ClusterDirectory>,
 }
@@ -146,12 +146,11 @@ impl Env for NodeEnv {
     }
 
     fn show(&self, map: SlotMap) {
-        // Fails only after the driver has stopped.
-        let _ = self.inbox.send(DriverMessage::Slots(map));
+        self.events.send(MembershipEvent::Slots(map));
     }
 
     fn is_stopped(&self) -> bool {
-        self.inbox.is_closed()
+        self.events.is_closed()
     }
 
     async fn sleep(&self, time: Duration) {

@@ -22,7 +22,7 @@ pub(super) mod record;
 mod records;
 #[cfg(test)]
 mod simulation;
-pub(super) mod source;
+mod source;
 mod target;
 
 pub(super) use env::{NodeEnv, Primaries};
@@ -30,10 +30,11 @@ pub(super) use mover::Mover;
 #[cfg(feature = "cli")]
 pub(super) use records::read_slots;
 
+use super::peer::Asked;
 use tokio::join;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Takes part in the moves of this node's group, until the node stops.
-pub(super) async fn run<E: env::Env>(mover: Mover<E>, asked: UnboundedReceiver<source::Asked>) {
+pub(super) async fn run<E: env::Env>(mover: Mover<E>, asked: UnboundedReceiver<Asked>) {
     join!(source::answer(mover.clone(), asked), source::tidy(mover.clone()), target::run(mover),);
 }

@@ -66,7 +66,7 @@ impl<E: Env> Mover<E> {
         let found: Vec<StoredMove> = all.into_iter().filter_map(readable).collect();
         let own = found.iter().map(|found| &found.record);
         let own = own.filter(|record| [record.from, record.to].contains(&self.group()));
-        self.counters.moves.note(own.map(|record| record.state));
+        self.counters.moves.note(own.map(|record| record.state as usize));
         Ok(found)
     }
 

@@ -19,6 +19,7 @@
 //! value. Without the claim it could say `arriving` after the later primary has cleared what the earlier one had
 //! imported.
 
+use crate::cluster::counters::MOVE_STATES;
 use crate::slot_set::{MOST_GROUPS, SlotSet};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -49,6 +50,24 @@ pub(crate) enum MoveState {
     /// The source owns the slots. The target clears them.
     Cancelled,
 }
+
+impl MoveState {
+    /// All states, in the order of their numbers.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; MOVE_STATES] = [
+        Self::Copying,
+        Self::Ready,
+        Self::Leaving,
+        Self::Moved,
+        Self::Arriving,
+        Self::Done,
+        Self::Returned,
+        Self::Cancelled,
+    ];
+}
+
+// The counters have one for each state.
+const _: () = assert!(MoveState::Cancelled as usize + 1 == MOVE_STATES);
 
 impl fmt::Display for MoveState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,15 +4,15 @@ use super::env::Env;
 use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveRecord, MoveState};
 use super::records::text;
-use crate::cluster::core::NodeId;
+use crate::cluster::peer::Asked;
 use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::select;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How long clients are held back at most, from before the slots are lost until the target serves them. Afterwards, a
 /// client with a command for them is told to try again.
@@ -23,19 +23,6 @@ const ATTEMPTS: usize = 5;
 
 /// In how many looks for moves of its group a primary reads the published map of slots once. The map may be long.
 const LOOKS: u32 = 10;
-
-/// A request on the peer port that needs etcd.
-pub(in crate::cluster) enum Asked {
-    /// Lose the slots of this move to this group.
-    Leave { id: u64, to: u32, done: oneshot::Sender<Result<(), String>> },
-    /// The target serves the slots of this move.
-    Taken { id: u64 },
-    /// Say whether the sender with this id restores a backup.
-    Restores { by: NodeId, answer: oneshot::Sender<Result<bool, String>> },
-}
-
-/// Sends requests to the task that executes them.
-pub(in crate::cluster) type Asks = UnboundedSender<Asked>;
 
 /// The moves for which clients are held back, because they cannot be told yet which group has the slots. Each is
 /// notified when that is known.

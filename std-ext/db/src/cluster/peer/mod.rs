@@ -15,6 +15,7 @@
 //! sends is believed unchecked: messages are bounded, every chunk and every entry has a checksum, both are consecutive,
 //! and a peer that sends nothing for ten seconds is given up.
 
+mod asked;
 pub(in crate::cluster) mod channels;
 pub mod client;
 pub mod digest;
@@ -44,6 +45,7 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::cluster) use asked::{Asked, Asks};
 pub use client::{PeerClient, PeerClientOptions};
 pub use error::PeerError;
 pub(in crate::cluster) use export::{Exported, Exports};

@@ -1,5 +1,6 @@
 //! The answers of the server of peers.
 
+use super::asked::{Asked, Asks};
 use super::channels::PartJoiner;
 use super::digest::{self, LONGEST_WAIT};
 use super::export::{self, EXPORTS};
@@ -17,7 +18,6 @@ use super::wire::{
 };
 use crate::cluster::core::NodeId;
 use crate::cluster::local_log::LocalLogError;
-use crate::cluster::moves::source::{Asked, Asks};
 use crate::clustered::{DigestError, Role};
 use crate::lock::lock;
 use crate::{Db, SlotSet};

@@ -1,11 +1,11 @@
 //! The data that a node serves to its peers.
 
+use super::asked::Asks;
 use super::identity::{GroupId, PeerStatus};
 use crate::Db;
 use crate::cluster::broadcast::PassMessage;
 use crate::cluster::core::NodeId;
 use crate::cluster::local_log::LocalLog;
-use crate::cluster::moves::source::Asks;
 use crate::clustered::{Digest, DigestError};
 use crate::log::folder::Folder;
 use std::sync::{Arc, Mutex};

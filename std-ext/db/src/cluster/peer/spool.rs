@@ -21,6 +21,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+/// The most bytes of batches that are kept.
+pub(in crate::cluster) const MOST_SPOOLED: u64 = 8 << 30;
 /// The file's name.
 pub(super) const NAME: &str = "spool";
 const MAGIC: &[u8; 8] = b"hedgespl";

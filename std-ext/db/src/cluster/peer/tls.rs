@@ -1,6 +1,10 @@
 //! TLS between peers: both sides show a certificate of the cluster's authority that has the cluster's name.
 
+use crate::cluster::error::StartError;
+use crate::config::{ClusterSettings, PeerCertificates};
 use crate::lock::lock;
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// The certificates of a node, as PEM, and the name of the cluster.
@@ -16,11 +20,36 @@ pub struct PeerTls {
     pub name: String,
 }
 
+impl PeerTls {
+    /// Reads the certificates of the peer port. Without TLS, there are none.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(in crate::cluster) fn read(settings: &ClusterSettings) -> Result<Option<Self>, StartError> {
+        let Some(PeerCertificates { certificate, key, authorities }) = &settings.peer.tls else {
+            return Ok(None);
+        };
+        let read = |path: &Path| {
+            fs::read(path).map_err(|why| StartError::new(format!("{}: {why}", path.display())))
+        };
+        let (ca, cert, key) = (read(authorities)?, read(certificate)?, read(key)?);
+        Ok(Some(Self { ca, cert, key, name: settings.name.clone() }))
+    }
+}
+
 /// Certificates that may be read again: a new connection uses the latest.
 #[derive(Clone)]
 pub struct SharedTls(Arc<Mutex<PeerTls>>);
 
 impl SharedTls {
+    /// Reads the certificates of the peer port, for a client.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(in crate::cluster) fn read(settings: &ClusterSettings) -> Result<Option<Self>, StartError> {
+        Ok(PeerTls::read(settings)?.map(Self::from))
+    }
+
     /// Returns the latest certificates.
     pub fn current(&self) -> PeerTls {
         lock(&self.0).clone()

@@ -7,7 +7,7 @@ use super::world::{World, keys, publishes};
 use crate::cluster::etcd::{EtcdTransaction, KeyValue, Operation, Range};
 use crate::cluster::moves::env::{Env, EnvParts};
 use crate::cluster::moves::etcd::EtcdAccess;
-use crate::cluster::moves::source::Asked;
+use crate::cluster::peer::Asked;
 use crate::cluster::peer::{self, Exported};
 use crate::cluster::slot_map::SlotMap;
 use crate::log::{Log as _, Lsn};
