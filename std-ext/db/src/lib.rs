@@ -35,8 +35,9 @@ pub mod cluster;
 #[cfg(not(feature = "cluster"))]
 #[doc(hidden)]
 pub mod cluster {
-    pub mod broadcast;
     pub mod view;
+
+    pub use view::broadcast;
 }
 #[doc(hidden)]
 pub mod command;

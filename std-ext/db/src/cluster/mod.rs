@@ -6,14 +6,16 @@
 //!
 //! - [`core`]: the protocol, without threads, sockets, clocks or randomness.
 //! - [`etcd`]: a client of etcd.
-//! - [`local_log`]: the committed entries in the node's own folder.
-//! - [`peer`]: the requests of nodes to each other.
-//! - [`adopt`]: fills a new etcd from a node's folder. [`backup`]: copies of a running node's data.
-//! - `coordinator`: places nodes in groups, and replaces members that are gone for good.
-//! - `autoscale`: how many nodes the cluster should have.
-//! - [`view`]: the cluster as clients see it.
+//! - `log`: the group's log as the database sees it, and [`local_log`]: the committed entries in the node's own folder.
+//! - `membership`: the nodes of the cluster and its slots, as the keys in etcd have them.
+//! - [`peer`]: the requests of nodes to each other. `moves`: moving slots between groups.
+//! - `controller`: assigns nodes to groups, and decides how many there should be.
+//! - `archive`: [`adopt`] fills a new etcd from a node's folder; [`backup`] copies a running node's data.
+//! - [`node`]: a node, which joins these parts; [`member`] without the program, which may execute itself anew.
+//! - [`view`]: the cluster as clients see it. `measure`: what a node measures.
 //! - `admin`: the commands `hedgerow-db cluster`.
-//! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
+//!
+//! A room imports lower ones only, as the architecture page says.
 //!
 //! A node has these threads beside those of a database on one machine:
 //!
@@ -28,66 +30,27 @@
 
 #[cfg(feature = "cli")]
 pub mod admin;
-pub mod adopt;
-mod alarm;
-mod applier;
-mod autoscale;
-pub mod backup;
-mod bootstrap;
-pub mod broadcast;
-mod calls;
-mod changes;
-mod clock;
-mod compaction;
-mod conflicts;
-mod coordinator;
-mod counters;
-mod directory;
-mod disk_thread;
-mod driver;
-mod durable;
-mod error;
+mod archive;
+mod controller;
 pub mod etcd;
-mod failures;
-mod former;
-mod group_commit;
-mod halting;
-pub(crate) mod histogram;
-mod identity;
-mod keys;
-pub mod local_log;
 mod log;
-pub mod member;
-mod member_removal;
-mod membership_events;
-mod message;
-mod messenger;
+pub(crate) mod measure;
+mod membership;
 mod moves;
 pub mod node;
 pub mod peer;
-mod place;
-mod plan;
-mod quota;
-mod registration;
-mod registry;
-mod resync;
 #[cfg(test)]
 mod simulation;
-mod slot_claims;
-mod slot_history;
-mod slot_map;
-mod status;
-mod tasks;
-#[cfg(test)]
-mod tests;
-mod topology;
 pub mod view;
-mod wording;
 
-pub use error::StartError;
+pub use archive::{adopt, backup};
 pub use hedgerow_db_group as core;
 use hedgerow_db_group::hex;
-pub use member::GroupMember;
+pub use log::local_log;
+
+pub use membership::error::StartError;
 pub use node::Node;
-pub use quota::EtcdQuota;
-pub use status::{NodeExit, NodeMonitor, NodeStatus};
+pub use node::member::{self, GroupMember};
+pub use node::quota::EtcdQuota;
+pub use node::status::{NodeExit, NodeMonitor, NodeStatus};
+pub use view::broadcast;

@@ -1,11 +1,11 @@
-//! `hedgerow-db cluster adopt`: see [`crate::cluster::adopt`].
+//! `hedgerow-db cluster adopt`: see [`crate::cluster::archive::adopt`].
 
 use super::call::AdminCall;
 use super::error::AdminError;
 use super::report::Report;
 use super::slots;
 use crate::SlotSet;
-use crate::cluster::adopt::{AdoptPlan, AdoptedGroup, Choices};
+use crate::cluster::archive::adopt::{AdoptPlan, AdoptedGroup, Choices};
 use crate::log::MANIFEST;
 use crate::log::folder::LOCK;
 use crate::slot_set::MOST_GROUPS;

@@ -1,10 +1,10 @@
-//! `hedgerow-db cluster backup` and `restore`: see [`crate::cluster::backup`].
+//! `hedgerow-db cluster backup` and `restore`: see [`crate::cluster::archive::backup`].
 
 use super::call::AdminCall;
 use super::error::AdminError;
 use super::report::Report;
 use super::text::{list, size};
-use crate::cluster::backup::{self, BackupContents, GroupContents, RestoreOutcome};
+use crate::cluster::archive::backup::{self, BackupContents, GroupContents, RestoreOutcome};
 use crate::config::ClusterInvocation;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! A command that runs, with its connections and settings.
 
 use super::error::AdminError;
-use crate::cluster::bootstrap;
 use crate::cluster::etcd::{ClientSettings, EtcdClient};
-use crate::cluster::keys::GroupKeys;
+use crate::cluster::membership::bootstrap;
+use crate::cluster::membership::keys::GroupKeys;
 use crate::config::{ClusterInvocation, ClusterSettings};
 use crate::slot_set::MOST_GROUPS;
 use std::time::Duration;

@@ -9,12 +9,12 @@ use super::text::list;
 use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::cluster::core::{NodeId, Seq};
 use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, Range};
-use crate::cluster::identity;
-use crate::cluster::keys::GroupKeys;
+use crate::cluster::membership::identity;
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::registration::RegisteredNode;
 use crate::cluster::peer::SharedTls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
-use crate::cluster::registration::RegisteredNode;
 use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
 use crate::slots::SLOTS;
@@ -493,7 +493,7 @@ mod tests {
     use super::super::group::tests::group;
     use super::*;
     use crate::SlotSet;
-    use crate::cluster::slot_map::SlotMap;
+    use crate::cluster::membership::slot_map::SlotMap;
     use crate::clustered::DigestPart;
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why a command failed.
 
-use crate::cluster::error::StartError;
 use crate::cluster::etcd::EtcdError;
+use crate::cluster::membership::error::StartError;
 use crate::cluster::peer::PeerError;
 use std::error::Error;
 use std::fmt;

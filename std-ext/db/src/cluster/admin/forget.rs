@@ -6,8 +6,8 @@
 use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{CallOutcome, EtcdClient, EtcdTransaction};
-use crate::cluster::keys::GroupKeys;
-use crate::cluster::member_removal::{self, LeavingNode, RemovalRefusal};
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::member_removal::{self, LeavingNode, RemovalRefusal};
 use serde::Serialize;
 
 /// How often the transaction is tried, if other nodes change the members meanwhile.

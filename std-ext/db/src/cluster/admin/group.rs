@@ -3,17 +3,17 @@
 use super::AdminError;
 use crate::SlotSet;
 use crate::cluster::core::{Members, NodeId, Objections, Seq, Tail};
-use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
     EtcdClient, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, OperationAnswer, Range,
 };
-use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::GroupKeys;
-use crate::cluster::member_removal::is_whole;
+use crate::cluster::membership::durable::Durable;
+use crate::cluster::membership::identity::ClusterFormat;
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::member_removal::is_whole;
+use crate::cluster::membership::registration::{RegisteredNode, Registration};
+use crate::cluster::membership::slot_map::SlotMap;
 use crate::cluster::moves::record::MoveRecord;
-use crate::cluster::registration::{RegisteredNode, Registration};
-use crate::cluster::slot_map::SlotMap;
-use crate::cluster::wording;
+use crate::cluster::node::wording;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The least digits by which a command line may name a node.

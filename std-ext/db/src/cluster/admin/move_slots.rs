@@ -5,11 +5,11 @@
 use super::{AdminCall, AdminError, Report, StoredGroup, slots};
 use crate::SlotSet;
 use crate::cluster::etcd::EtcdClient;
-use crate::cluster::keys::GroupKeys;
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::slot_map::SlotMap;
 use crate::cluster::moves::create;
 use crate::cluster::moves::read_slots;
 use crate::cluster::moves::record::{MoveRecord, MoveState};
-use crate::cluster::slot_map::SlotMap;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 

@@ -3,10 +3,10 @@
 use super::text::{row, table};
 use super::{AdminCall, AdminError, Report};
 use crate::clock::TimeSource;
-use crate::cluster::autoscale::desired::Desired;
-use crate::cluster::autoscale::load::NodeLoad;
-use crate::cluster::coordinator::CoordinatorView;
+use crate::cluster::controller::coordinator::CoordinatorView;
 use crate::cluster::core::NodeId;
+use crate::cluster::membership::desired::Desired;
+use crate::cluster::membership::load::NodeLoad;
 use serde::Serialize;
 use std::collections::BTreeSet;
 

@@ -1,21 +1,21 @@
 //! `hedgerow-db cluster rebalance` and `drain`: move slots so that all groups have about the same bytes, or one has
 //! no slots.
 //!
-//! The primaries say how many bytes each slot has. The [plan](crate::cluster::plan) is made once, and its moves are
-//! made one after the other.
+//! The primaries say how many bytes each slot has. The [plan](crate::cluster::controller::plan) is made once, and its
+//! moves are made one after the other.
 
 use super::check::peer_options;
 use super::move_slots;
 use super::text::{row, size, table};
 use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::SlotSet;
+use crate::cluster::controller::plan::{self, GroupLoad, PlannedMove};
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::EtcdClient;
-use crate::cluster::keys::GroupKeys;
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::registration::RegisteredNode;
 use crate::cluster::moves::record::MoveState;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, SlotSize};
-use crate::cluster::plan::{self, GroupLoad, PlannedMove};
-use crate::cluster::registration::RegisteredNode;
 use crate::slot_set::MOST_GROUPS;
 use serde::Serialize;
 use std::collections::BTreeSet;

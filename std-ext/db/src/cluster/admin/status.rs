@@ -7,9 +7,9 @@ use crate::clock::{TimeSource, milliseconds};
 use crate::cluster::core::{Member, NodeId};
 use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdClient, EtcdError};
 use crate::cluster::hex;
-use crate::cluster::keys::GroupKeys;
-use crate::cluster::quota::known_quota;
-use crate::cluster::registration::{RegisteredNode, Registration};
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::registration::{RegisteredNode, Registration};
+use crate::cluster::node::quota::known_quota;
 use crate::config::ClusterSettings;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -560,7 +560,7 @@ mod tests {
     use super::super::group::tests::group;
     use super::*;
     use crate::cluster::etcd::ErrorKind;
-    use crate::cluster::slot_map::SlotMap;
+    use crate::cluster::membership::slot_map::SlotMap;
 
     const NOW: u64 = 77_400;
 

@@ -7,7 +7,7 @@ mod upgrades;
 
 use super::*;
 use crate::cluster::etcd::process::Etcd;
-use crate::cluster::tests::{Folders, Node, agree, pairs, primary, settings, until, write};
+use crate::cluster::node::tests::{Folders, Node, agree, pairs, primary, settings, until, write};
 use crate::config::subcommand::SUBCOMMANDS;
 use crate::config::{Config, Invocation};
 use serde_json::Value;

@@ -4,12 +4,12 @@
 
 use super::text::{row, table};
 use super::{AdminCall, AdminError, Report};
-use crate::cluster::coordinator::CoordinatorView;
+use crate::cluster::controller::coordinator::CoordinatorView;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Compare, EtcdClient, EtcdTransaction, Operation};
-use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::GroupKeys;
-use crate::cluster::registration::Registration;
+use crate::cluster::membership::identity::ClusterFormat;
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::registration::Registration;
 use crate::config::Formats;
 use serde::Serialize;
 use std::collections::BTreeSet;

@@ -5,7 +5,7 @@ use super::record::{Actor, MoveRecord, MoveState};
 use super::records::{self, text, unchanged};
 use crate::SlotSet;
 use crate::cluster::etcd::{Compare, EtcdTransaction, Operation};
-use crate::cluster::keys::GroupKeys;
+use crate::cluster::membership::keys::GroupKeys;
 
 /// How often a change is tried, if others change the moves meanwhile.
 const ATTEMPTS: usize = 10;

@@ -4,13 +4,13 @@
 
 use super::etcd::EtcdAccess;
 use super::records::text;
-use crate::cluster::directory::ClusterDirectory;
 use crate::cluster::etcd::EtcdClient;
-use crate::cluster::keys::GroupKeys;
 use crate::cluster::log::EtcdLog;
-use crate::cluster::membership_events::{Events, MembershipEvent};
+use crate::cluster::membership::directory::ClusterDirectory;
+use crate::cluster::membership::events::{Events, MembershipEvent};
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::slot_map::SlotMap;
 use crate::cluster::peer::{Exported, Exports, PeerClient, PeerClientOptions};
-use crate::cluster::slot_map::SlotMap;
 use crate::lock::lock;
 use crate::log::{Log as _, Lsn};
 use crate::slot_set::SlotSet;

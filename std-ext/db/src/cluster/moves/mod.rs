@@ -30,7 +30,7 @@ pub(super) use mover::Mover;
 #[cfg(feature = "cli")]
 pub(super) use records::read_slots;
 
-use super::peer::Asked;
+use crate::cluster::peer::Asked;
 use tokio::join;
 use tokio::sync::mpsc::UnboundedReceiver;
 

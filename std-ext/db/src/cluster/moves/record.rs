@@ -19,7 +19,7 @@
 //! value. Without the claim it could say `arriving` after the later primary has cleared what the earlier one had
 //! imported.
 
-use crate::cluster::counters::MOVE_STATES;
+use crate::cluster::measure::counters::MOVE_STATES;
 use crate::slot_set::{MOST_GROUPS, SlotSet};
 use serde::{Deserialize, Serialize};
 use std::fmt;

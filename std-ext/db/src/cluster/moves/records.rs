@@ -5,8 +5,8 @@ use super::record::MoveRecord;
 use crate::cluster::etcd::{
     Compare, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, Range,
 };
-use crate::cluster::keys::GroupKeys;
-use crate::cluster::slot_map::SlotMap;
+use crate::cluster::membership::keys::GroupKeys;
+use crate::cluster::membership::slot_map::SlotMap;
 use std::fmt::Display;
 
 /// A move as etcd has it.

@@ -2,7 +2,7 @@
 
 use super::wire;
 use crate::cluster::core::{Epoch, NodeId, Seq};
-use crate::cluster::local_log::DurablePosition;
+use crate::cluster::log::local_log::DurablePosition;
 use crate::log::Lsn;
 
 /// The group that a message is about. A node of another group, another cluster, or another incarnation of the cluster

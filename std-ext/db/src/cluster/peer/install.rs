@@ -9,7 +9,7 @@
 
 use super::receive::{COMPLETE, MOVING, STAGING};
 use super::spool;
-use crate::cluster::local_log::Incarnation;
+use crate::cluster::log::local_log::Incarnation;
 use crate::log::folder::Folder;
 use crate::log::{LOG, MANIFEST, OpenError};
 use crate::snapshot;

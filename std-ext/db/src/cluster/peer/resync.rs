@@ -8,7 +8,7 @@ use super::client::{PeerClient, PeerClientOptions};
 use super::error::{PeerError, status_error};
 use super::limits::SILENCE;
 use super::receive::Receiver;
-use crate::cluster::local_log::LocalLogPosition;
+use crate::cluster::log::local_log::LocalLogPosition;
 use std::path::Path;
 use tokio::time::timeout;
 

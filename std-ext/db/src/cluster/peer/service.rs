@@ -17,7 +17,7 @@ use super::wire::{
     SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
 };
 use crate::cluster::core::NodeId;
-use crate::cluster::local_log::LocalLogError;
+use crate::cluster::log::local_log::LocalLogError;
 use crate::clustered::{DigestError, Role};
 use crate::lock::lock;
 use crate::{Db, SlotSet};

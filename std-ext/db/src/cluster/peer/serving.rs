@@ -3,9 +3,9 @@
 use super::asked::Asks;
 use super::identity::{GroupId, PeerStatus};
 use crate::Db;
-use crate::cluster::broadcast::PassMessage;
 use crate::cluster::core::NodeId;
-use crate::cluster::local_log::LocalLog;
+use crate::cluster::log::local_log::LocalLog;
+use crate::cluster::view::broadcast::PassMessage;
 use crate::clustered::{Digest, DigestError};
 use crate::log::folder::Folder;
 use std::sync::{Arc, Mutex};

@@ -7,7 +7,7 @@ use super::entries;
 use super::limits::CHUNK;
 use super::wire::fetch_response::Part;
 use super::wire::{Chunk, Identity, Manifest, Reached};
-use crate::cluster::local_log::{LocalLog, LocalLogError, LocalRecords};
+use crate::cluster::log::local_log::{LocalLog, LocalLogError, LocalRecords};
 use crate::crc32;
 use crate::log::folder::Folder;
 use crate::log::{Lsn, OpenError};

@@ -1,6 +1,6 @@
 //! TLS between peers: both sides show a certificate of the cluster's authority that has the cluster's name.
 
-use crate::cluster::error::StartError;
+use crate::cluster::membership::error::StartError;
 use crate::config::{ClusterSettings, PeerCertificates};
 use crate::lock::lock;
 use std::fs;

@@ -5,8 +5,6 @@
 
 use super::Changes;
 use crate::clock::TimeSource;
-use crate::cluster::changes::CHANGES;
-use crate::cluster::clock::manual;
 use crate::cluster::core::Entry;
 use crate::cluster::core::simulation::keys::{
     Evaluation, KeyAnswer, KeyHistory, KeyRequest, Keys, LARGE, PAIR, ShownKey, Store,
@@ -14,8 +12,10 @@ use crate::cluster::core::simulation::keys::{
 use crate::cluster::core::simulation::{
     ApplyError, Disk, Executed, FollowerAnswer, Lease, Program, Replica, Scenario, Truth, Verdict,
 };
-use crate::cluster::local_log::LocalLog;
+use crate::cluster::log::changes::CHANGES;
+use crate::cluster::log::local_log::LocalLog;
 use crate::cluster::log::{EtcdLog, LogSettings};
+use crate::cluster::measure::clock::manual;
 use crate::gauge::Gauge;
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;

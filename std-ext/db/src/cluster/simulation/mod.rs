@@ -10,7 +10,6 @@ mod kept;
 
 pub(in crate::cluster) use database::local_log;
 
-use crate::cluster::changes::CHANGES;
 use crate::cluster::core::EntryFormat;
 use crate::cluster::core::simulation::keys::{
     Codec, KeyService, Keys, LOCK_EXPIRED, LOCK_REFUSED, LOCK_TAKEN, Lifetime, Op,
@@ -19,6 +18,7 @@ use crate::cluster::core::simulation::{
     ALWAYS, Milestone, Scenario, WHOLE, WIDE, run_all, run_covered, seeds, some_seeds, survey,
     traced,
 };
+use crate::cluster::log::changes::CHANGES;
 use crate::log::change::{self, LoggedChanges, LoggedOp};
 use crate::request::{Change, Expiry};
 use database::Database;

@@ -51,7 +51,7 @@ impl Page<'_> {
         &mut self,
         name: &str,
         help: &str,
-        counted: &crate::cluster::histogram::SizeHistogram,
+        counted: &crate::cluster::measure::histogram::SizeHistogram,
     ) -> Result<(), Error> {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         let buckets = counted.buckets();

@@ -1,7 +1,7 @@
 //! `rebalance` and `drain` on two groups.
 
 use super::*;
-use crate::cluster::tests::groups::{knows_all, of_group, start};
+use crate::cluster::node::tests::groups::{knows_all, of_group, start};
 
 /// The bytes of a group, as a plan shows them.
 fn bytes(shown: &Value, group: usize) -> u64 {

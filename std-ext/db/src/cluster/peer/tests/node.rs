@@ -1,8 +1,8 @@
 //! A node for tests: a folder with a snapshot and a local log, and a server.
 
 use crate::cluster::core::{BatchChain, Committed, Entry, LogPosition, Mark, NodeId, Seq};
-use crate::cluster::local_log::position::{logged_mark, mark_in, mark_of};
-use crate::cluster::local_log::{DurablePosition, LocalLog, LocalLogPosition};
+use crate::cluster::log::local_log::position::{logged_mark, mark_in, mark_of};
+use crate::cluster::log::local_log::{DurablePosition, LocalLog, LocalLogPosition};
 use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};

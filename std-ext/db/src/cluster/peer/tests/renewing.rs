@@ -2,10 +2,10 @@
 
 use super::node::{Node, eventually, options};
 use crate::cluster::core::Seq;
-use crate::cluster::message::{DriverMessage, Inbox};
+use crate::cluster::node::message::{DriverMessage, Inbox};
+use crate::cluster::node::resync::{Resync, SharedSpool};
 use crate::cluster::peer::install::install;
 use crate::cluster::peer::spool::Spool;
-use crate::cluster::resync::{Resync, SharedSpool};
 use crate::lock::lock;
 use crate::log::folder::Folder;
 use std::fs;

@@ -3,7 +3,7 @@
 use super::node::{
     Content, DIGEST, GROUP, NODE, Node, content, eventually, names, options, serve, write_snapshot,
 };
-use crate::cluster::local_log::{Incarnation, LocalLogPosition};
+use crate::cluster::log::local_log::{Incarnation, LocalLogPosition};
 use crate::cluster::peer::client::{PeerClient, PeerClientOptions};
 use crate::cluster::peer::error::PeerError;
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
