@@ -14,7 +14,7 @@ use std::{
 };
 
 /// A folder with layers.
-struct Layers {
+struct LayeredFolder {
     /// The sources of its layers.
     sources: &'static str,
     folder: &'static str,
@@ -26,8 +26,8 @@ struct Layers {
     layers: &'static [&'static [&'static str]],
 }
 
-const FOLDERS: [Layers; 3] = [
-    Layers {
+const FOLDERS: [LayeredFolder; 3] = [
+    LayeredFolder {
         sources: "std-ext/db/src",
         folder: "std-ext/db/src",
         page: "std-ext/db/ARCHITECTURE.md",
@@ -43,7 +43,7 @@ const FOLDERS: [Layers; 3] = [
             &["docs", "lib"],
         ],
     },
-    Layers {
+    LayeredFolder {
         sources: "std-ext/db/src",
         folder: CLUSTER,
         page: "std-ext/db/ARCHITECTURE.md",
@@ -59,7 +59,7 @@ const FOLDERS: [Layers; 3] = [
             &["admin"],
         ],
     },
-    Layers {
+    LayeredFolder {
         sources: "std-ext/db/engine/src",
         folder: "std-ext/db/engine/src",
         page: "std-ext/db/engine/ARCHITECTURE.md",
@@ -128,7 +128,7 @@ fn the_pages_have_the_layers_of_the_database() {
     }
 }
 
-impl Layers {
+impl LayeredFolder {
     /// Whether a file has a layer. The root of a folder only declares modules, and is named to make items visible.
     fn has(&self, path: &str) -> bool {
         let inside = path.strip_prefix(self.folder).and_then(|path| path.strip_prefix('/'));
