@@ -63,11 +63,14 @@ macro_rules! collected {
         assert_eq!(map.collector(), Some(&collector));
         let other = hedgerow::owned::pin();
         map.insert(1, 11);
+        // A version is replaced when the next one is read.
+        assert_eq!(map.get(&1).as_deref(), Some(&11));
         assert_eq!(map.pending(), 1);
         map.reclaim();
         assert_eq!((map.pending(), map.stalled_readers().count()), (0, 0));
         let own = map.get(&1);
         map.insert(1, 12);
+        assert_eq!(map.get(&1).as_deref(), Some(&12));
         map.reclaim();
         assert_eq!((map.pending(), map.stalled_readers().count()), (1, 1), "the map's own guard");
         assert_eq!(own.as_deref(), Some(&11));
