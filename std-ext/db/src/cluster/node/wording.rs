@@ -2,7 +2,7 @@
 //! settings and commands.
 
 use crate::cluster::core::{
-    Disqualification, ForkedValue, Notice, Objection, ReleaseReason, RoleReason, StopReason,
+    Disqualification, ForkedValue, Halt, Notice, Objection, ReleaseReason, RoleReason, StopReason,
     TxnFailure,
 };
 
@@ -32,7 +32,16 @@ fn release(reason: &ReleaseReason) -> String {
 
 /// Why nobody may take over.
 pub(in crate::cluster) fn objection(objection: &Objection) -> String {
-    objection.to_string().replace("the store", "etcd").replace("`halt`", "`halt` in etcd")
+    let lost = |end| format!("etcd lost entries: its log ends with entry {end}, but ");
+    match objection {
+        Objection::Said { end, node, lsn } => {
+            format!("{}node {node} has {}", lost(end), Halt::entries(*lsn))
+        }
+        Objection::OnDisk { end, node } => {
+            format!("{}node {node} has later ones on its disk", lost(end))
+        }
+        Objection::Unreadable => "the key `halt` in etcd cannot be read".into(),
+    }
 }
 
 pub(in crate::cluster) fn disqualification(reason: &Disqualification) -> String {
