@@ -46,7 +46,7 @@ impl TrackedKeys {
 
     /// Reports that any key may have changed.
     pub(super) fn all_changed(&self) {
-        if let Some(tracker) = self.tracker.get() {
+        if let Some(tracker) = self.tracker() {
             tracker.all_changed();
         }
     }
