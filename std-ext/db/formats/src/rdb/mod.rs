@@ -13,14 +13,20 @@
 //! A `LENGTH` has 6, 14, 32 or 64 bits, and is big-endian. A `STRING` is a length and bytes, an integer of 1, 2 or 4
 //! bytes, or bytes that [`lzf`] has compressed. All other numbers are little-endian.
 //!
-//! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns values of type string, and skips the others: it
-//! knows how long they are, and not what they contain. Nothing is allocated for a length before its bytes are there.
+//! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns strings and the pairs of hashes, and skips values
+//! of other types: it knows how long they are, and not what they contain. Nothing is allocated for a length before its
+//! bytes are there.
+//!
+//! A hash is stored as a count and as many pairs of strings, or packed into one string: see [`HashEncoding`].
 //!
 //! The crate `rdb` can only read files, so the writer and the payloads would remain, and with them most of this module.
 
 pub mod crc64;
+mod encode;
 mod error;
+mod hash;
 pub mod lzf;
+mod packed;
 pub mod payload;
 mod reader;
 #[cfg(any(test, feature = "test-support"))]
@@ -32,7 +38,8 @@ mod tests;
 mod writer;
 
 pub use error::RdbError;
-pub use reader::{Entry, RdbRecord, Reader};
+pub use hash::{HashEncoding, HashPair};
+pub use reader::{Entry, RdbRecord, RdbValue, Reader};
 pub use skip::Kind;
 pub use writer::Writer;
 
@@ -43,8 +50,15 @@ pub const WRITTEN_VERSION: u16 = 9;
 /// The longest string that the reader takes, in bytes. Redis has the same limit.
 pub const LONGEST_STRING: usize = 512 << 20;
 
-/// The type of a value that is a string.
-const STRING: u8 = 0;
+/// The types of values that are read.
+mod value_type {
+    pub(super) const STRING: u8 = 0;
+    pub(super) const HASH: u8 = 4;
+    pub(super) const HASH_ZIPMAP: u8 = 9;
+    pub(super) const HASH_ZIPLIST: u8 = 13;
+    pub(super) const HASH_LISTPACK: u8 = 16;
+}
+
 /// The beginning of a file, before the version.
 const MAGIC: &[u8; 5] = b"REDIS";
 

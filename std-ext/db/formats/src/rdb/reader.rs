@@ -1,25 +1,34 @@
 //! The reader of files.
 
+use crate::rdb::hash::{HashBody, HashPair};
 use crate::rdb::skip::{self, Kind};
 use crate::rdb::source::Source;
-use crate::rdb::{MAGIC, NEWEST_VERSION, RdbError, STRING, opcode};
+use crate::rdb::{MAGIC, NEWEST_VERSION, RdbError, opcode, value_type};
 use std::io::BufRead;
 
 /// Reads a file in Redis's format.
 ///
 /// ```
 /// # use hedgerow_db_formats as hedgerow_db;
-/// use hedgerow_db::rdb::{RdbRecord, Reader, Writer};
+/// use hedgerow_db::rdb::{RdbRecord, RdbValue, Reader, Writer};
 ///
 /// let mut file = Vec::new();
 /// let mut writer = Writer::new(&mut file)?;
-/// writer.database(0, 1, 0)?;
+/// writer.database(0, 2, 0)?;
 /// writer.entry(b"rose", None, &[b"red"])?;
+/// writer.hash(b"daisy", None, 1, [(&b"colour"[..], &b"white"[..])])?;
 /// writer.finish()?;
 /// let mut reader = Reader::new(&file[..])?;
 /// while let Some(record) = reader.next()? {
-///     if let RdbRecord::Entry(entry) = record {
-///         assert_eq!((&entry.key[..], entry.value.as_deref()), (&b"rose"[..], Ok(&b"red"[..])));
+///     let RdbRecord::Entry(entry) = record else { continue };
+///     match entry.value {
+///         RdbValue::String(value) => assert_eq!(value, b"red"),
+///         RdbValue::Hash => {
+///             while let Some((field, value)) = reader.pair()? {
+///                 assert_eq!((field, value), (&b"colour"[..], &b"white"[..]));
+///             }
+///         }
+///         _ => {}
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -29,6 +38,8 @@ pub struct Reader<R> {
     version: u16,
     database: u64,
     ended: bool,
+    /// The hash of the last entry, as far as it is not read.
+    hash: Option<HashBody>,
 }
 
 /// A part of a file.
@@ -61,8 +72,21 @@ pub struct Entry {
     pub idle: Option<u64>,
     /// How often it was used, by Redis's measure, if the file says so.
     pub frequency: Option<u8>,
-    /// The value, or the type of a value that is no string.
-    pub value: Result<Vec<u8>, Kind>,
+    /// The value.
+    pub value: RdbValue,
+}
+
+/// The value of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RdbValue {
+    /// A string.
+    String(Vec<u8>),
+    /// A hash, which follows: [`Reader::pair`] returns its fields and values.
+    Hash,
+    /// A value of a type that is not read. Hashes with fields that expire, which Redis 7.4 and later write, are
+    /// [`Kind::Hash`].
+    Skipped(Kind),
 }
 
 impl<R: BufRead> Reader<R> {
@@ -82,7 +106,7 @@ impl<R: BufRead> Reader<R> {
         if !(1..=NEWEST_VERSION).contains(&version) {
             return Err(RdbError::Version(version));
         }
-        Ok(Self { source, version, database: 0, ended: false })
+        Ok(Self { source, version, database: 0, ended: false, hash: None })
     }
 
     /// Returns the version of the format.
@@ -102,7 +126,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Returns the next record, or `None` at the end. From version 5 on, the checksum was right then, or the file has
-    /// none.
+    /// none. Pairs of the hash before that were not read are skipped.
     ///
     /// # Errors
     /// If the input ends before the file does, or is damaged, or has a value of an unknown type.
@@ -114,8 +138,11 @@ impl<R: BufRead> Reader<R> {
             expires_at: None,
             idle: None,
             frequency: None,
-            value: Ok(Vec::new()),
+            value: RdbValue::Hash,
         };
+        if let Some(hash) = self.hash.take() {
+            hash.skip(&mut self.source)?;
+        }
         while !self.ended {
             let source = &mut self.source;
             let code = source.byte()?;
@@ -160,16 +187,33 @@ impl<R: BufRead> Reader<R> {
         Ok(None)
     }
 
+    /// Returns the next field of a hash with its value, or `None` after the last. The hash is the value of the entry
+    /// that [`next`](Self::next) has returned last.
+    ///
+    /// A damaged file may have a field twice, which only the caller can notice. Redis leaves keys out whose hash has no
+    /// field. The checksum of a file is only compared at its end.
+    ///
+    /// # Errors
+    /// If the input ends before the hash does, or is damaged.
+    pub fn pair(&mut self) -> Result<Option<HashPair<'_>>, RdbError> {
+        match &mut self.hash {
+            Some(hash) => hash.next(&mut self.source),
+            None => Ok(None),
+        }
+    }
+
     /// Reads a key and its value.
     fn entry(&mut self, kind: u8, mut entry: Entry) -> Result<Entry, RdbError> {
-        if kind != STRING && !skip::is_known(kind) {
+        if kind != value_type::STRING && !skip::is_known(kind) {
             let offset = self.source.offset() - 1;
             return Err(RdbError::UnknownType { number: kind, offset });
         }
         (entry.database, entry.key) = (self.database, self.source.string()?);
+        self.hash = HashBody::new(kind);
         entry.value = match kind {
-            STRING => Ok(self.source.string()?),
-            other => Err(self.source.skip_value(other)?),
+            value_type::STRING => RdbValue::String(self.source.string()?),
+            _ if self.hash.is_some() => RdbValue::Hash,
+            other => RdbValue::Skipped(self.source.skip_value(other)?),
         };
         Ok(entry)
     }

@@ -1,4 +1,4 @@
-//! Values that are no strings: their types, and where they end.
+//! Values that are not read: their types, and where they end.
 
 use crate::rdb::RdbError;
 use crate::rdb::source::Source;

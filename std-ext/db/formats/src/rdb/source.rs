@@ -80,12 +80,16 @@ impl<R: BufRead> Source<R> {
 
     /// Reads bytes. Memory is taken as they arrive.
     fn bytes(&mut self, length: u64) -> Result<Vec<u8>, RdbError> {
+        let mut bytes = Vec::new();
+        self.append(length, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn append(&mut self, length: u64, into: &mut Vec<u8>) -> Result<(), RdbError> {
         if length > LONGEST_STRING as u64 {
             return Err(self.damaged("a string is longer than 512 MiB"));
         }
-        let mut bytes = Vec::new();
-        self.parts(length, |part| bytes.extend_from_slice(part))?;
-        Ok(bytes)
+        self.parts(length, |part| into.extend_from_slice(part))
     }
 
     pub(super) fn any_length(&mut self) -> Result<Length, RdbError> {
@@ -115,6 +119,16 @@ impl<R: BufRead> Source<R> {
             Length::Plain(length) => self.bytes(length),
             Length::Special(encoding) => self.encoded(encoding),
         }
+    }
+
+    /// Reads a string into a buffer, whose memory is used again unless the string is encoded.
+    pub(super) fn string_into(&mut self, buffer: &mut Vec<u8>) -> Result<(), RdbError> {
+        buffer.clear();
+        match self.any_length()? {
+            Length::Plain(length) => self.append(length, buffer)?,
+            Length::Special(encoding) => *buffer = self.encoded(encoding)?,
+        }
+        Ok(())
     }
 
     /// Reads a string with a special encoding.

@@ -1,20 +1,15 @@
-//! The writer of files, and of strings in them.
+//! The writer of files.
 
-use crate::number;
+use crate::rdb::encode::{write_length, write_string};
+use crate::rdb::hash::{HashPair, write_pair};
 use crate::rdb::lzf::LzfCompressor;
-use crate::rdb::{MAGIC, STRING, WRITTEN_VERSION, crc64, encoding, opcode};
-use std::borrow::Cow;
+use crate::rdb::{MAGIC, WRITTEN_VERSION, crc64, opcode, value_type};
 use std::io::{self, Write};
 
-/// Strings up to this length may be integers.
-const LONGEST_INTEGER: usize = 11;
-/// Longer strings are compressed if that saves [`LEAST_SAVED`] bytes.
-const SHORT: usize = 20;
-const LEAST_SAVED: usize = 4;
 /// Bytes are collected up to this number before they are written.
 const BUFFER: usize = 64 << 10;
 
-/// Writes a file in Redis's format: strings, of version [`WRITTEN_VERSION`].
+/// Writes a file in Redis's format: strings and hashes, of version [`WRITTEN_VERSION`].
 pub struct Writer<W> {
     out: W,
     buffer: Vec<u8>,
@@ -70,14 +65,47 @@ impl<W: Write> Writer<W> {
         expires_at: Option<u64>,
         value: &[&[u8]],
     ) -> io::Result<()> {
+        self.key(key, expires_at, value_type::STRING);
+        write_string(&mut self.buffer, value, &mut self.compressor);
+        self.flush_if_full()
+    }
+
+    /// Adds a key, with the time at which it expires in milliseconds since 1970, and the fields and values of a hash.
+    ///
+    /// They are written one by one: Redis 5 and 6, which load this version of the format, do not know listpacks. Redis
+    /// makes a listpack of a small hash when it loads the file, with the fields in this order.
+    ///
+    /// # Errors
+    /// Those of the output.
+    ///
+    /// # Panics
+    /// If there are not as many pairs as `count`.
+    pub fn hash<'a>(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        count: usize,
+        pairs: impl IntoIterator<Item = HashPair<'a>>,
+    ) -> io::Result<()> {
+        self.key(key, expires_at, value_type::HASH);
+        write_length(&mut self.buffer, count as u64);
+        let mut written = 0;
+        for pair in pairs {
+            write_pair(&mut self.buffer, pair, &mut self.compressor);
+            written += 1;
+            self.flush_if_full()?;
+        }
+        assert_eq!(written, count, "pairs of a hash");
+        self.flush_if_full()
+    }
+
+    fn key(&mut self, key: &[u8], expires_at: Option<u64>, kind: u8) {
         if let Some(at) = expires_at {
             self.buffer.push(opcode::EXPIRES_MS);
             self.buffer.extend_from_slice(&i64::try_from(at).unwrap_or(i64::MAX).to_le_bytes());
         }
-        self.buffer.push(STRING);
+        self.buffer.push(kind);
         write_string(&mut self.buffer, &[key], &mut self.compressor);
-        write_string(&mut self.buffer, value, &mut self.compressor);
-        self.flush_if_full()
     }
 
     /// Writes the end of the file. Returns the output, and how many bytes were written.
@@ -104,60 +132,5 @@ impl<W: Write> Writer<W> {
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER);
         Ok(())
-    }
-}
-
-/// Writes a length.
-pub(super) fn write_length(out: &mut Vec<u8>, length: u64) {
-    if length < 1 << 6 {
-        out.push(length as u8);
-    } else if length < 1 << 14 {
-        out.extend_from_slice(&(length as u16 | u16::from(encoding::BITS_14) << 14).to_be_bytes());
-    } else if let Ok(length) = u32::try_from(length) {
-        out.push(encoding::BITS_32);
-        out.extend_from_slice(&length.to_be_bytes());
-    } else {
-        out.push(encoding::BITS_64);
-        out.extend_from_slice(&length.to_be_bytes());
-    }
-}
-
-/// Writes a string, which is given in pieces, with the encoding that Redis chooses.
-pub(super) fn write_string(out: &mut Vec<u8>, pieces: &[&[u8]], compressor: &mut LzfCompressor) {
-    let whole = match pieces {
-        [whole] => Cow::Borrowed(*whole),
-        pieces => Cow::Owned(pieces.concat()),
-    };
-    if whole.len() <= LONGEST_INTEGER
-        && let Some(integer) =
-            number::integer(&whole).and_then(|integer| i32::try_from(integer).ok())
-    {
-        return write_integer(out, integer);
-    }
-    if whole.len() > SHORT
-        && let Some(compressed) = compressor.compress(&whole, whole.len() - LEAST_SAVED)
-    {
-        out.push(special(encoding::LZF));
-        write_length(out, compressed.len() as u64);
-        write_length(out, whole.len() as u64);
-        return out.extend_from_slice(&compressed);
-    }
-    write_length(out, whole.len() as u64);
-    out.extend_from_slice(&whole);
-}
-
-fn special(encoding: u64) -> u8 {
-    encoding::SPECIAL << 6 | encoding as u8
-}
-
-fn write_integer(out: &mut Vec<u8>, integer: i32) {
-    if let Ok(byte) = i8::try_from(integer) {
-        out.extend_from_slice(&[special(encoding::INT_8), byte.cast_unsigned()]);
-    } else if let Ok(short) = i16::try_from(integer) {
-        out.push(special(encoding::INT_16));
-        out.extend_from_slice(&short.to_le_bytes());
-    } else {
-        out.push(special(encoding::INT_32));
-        out.extend_from_slice(&integer.to_le_bytes());
     }
 }

@@ -1,7 +1,16 @@
 //! Strings and their compression; the payloads of `DUMP` and `RESTORE`.
 
 use crate::rdb::lzf::{self, LzfCompressor};
-use crate::rdb::payload::{PayloadError, dump, restore};
+use crate::rdb::payload::{self, PayloadError, PayloadValue, dump};
+use std::borrow::Cow;
+
+/// Restores a string.
+fn restore(payload: &[u8]) -> Result<Cow<'_, [u8]>, PayloadError> {
+    match payload::restore(payload)? {
+        PayloadValue::String(value) => Ok(value),
+        PayloadValue::Hash(_) => panic!("a hash"),
+    }
+}
 
 /// Returns the numbers of a simple generator.
 fn numbers(mut seed: u64) -> impl FnMut(usize) -> usize {
