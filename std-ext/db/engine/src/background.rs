@@ -9,7 +9,7 @@ use crate::snapshot::{self, SnapshotWriter};
 use crate::state::record::Record;
 use crate::state::role::Role;
 use crate::state::shard::Core;
-use crate::state::{HeldRecords, State, maintenance, shard};
+use crate::state::{HeldRecords, State, maintenance};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -346,9 +346,13 @@ fn write_shard(
         }
         writer.section_of(database, state.sharding.slots(number), watermark)?;
         for record in records.iter().filter(|record| !record.is_expired(time)) {
-            shard::read(*record, state.cold.as_deref(), |value| {
-                writer.entry(record.key(), record.expires_at(), value)
-            })?;
+            let mut written = Ok(());
+            record.value().each_part(state.cold.as_deref(), &mut |value| {
+                if written.is_ok() {
+                    written = writer.entry(record.key(), record.expires_at(), value);
+                }
+            });
+            written?;
         }
     }
     Ok(Some(pause))

@@ -1,5 +1,7 @@
 //! The database.
 
+mod hashes;
+
 use crate::background::BackgroundTasks;
 use crate::clock::{ExpiryClock, milliseconds};
 use crate::error::Error;
@@ -25,6 +27,7 @@ use crate::state::databases::DatabaseStats;
 use crate::state::load::{LoadingShards, ReplayedState};
 use crate::state::noted_events::Publish;
 use crate::watch::Watch;
+pub use hashes::HashEntry;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -464,7 +467,7 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::Log`] if the read saw a change that was not committed yet, and the log failed. [`Error::Request`] if
-    /// the key belongs to another group of a cluster.
+    /// the value is not a string ([`RequestError::WrongType`]), or the key belongs to another group of a cluster.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         self.read(key.as_ref(), Query::Value, bytes)
     }
@@ -546,7 +549,7 @@ impl Db {
     /// Adds to a decimal integer, and returns the sum. A missing key counts as 0.
     ///
     /// # Errors
-    /// As [`set`](Self::set), and if the value is no integer.
+    /// As [`set`](Self::set), and if the value is no integer, or no string.
     pub fn add(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
         self.execute(Request::Change(key.as_ref(), Change::Increment(by)), int)
     }
@@ -554,7 +557,7 @@ impl Db {
     /// Appends to a value, and returns its length. A missing key counts as empty.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// As [`set`](Self::set), and if the value is not a string.
     pub fn append(&self, key: impl AsRef<[u8]>, tail: impl AsRef<[u8]>) -> Result<usize, Error> {
         let change = Change::Append(tail.as_ref());
         Ok(self.execute(Request::Change(key.as_ref(), change), int)?.cast_unsigned() as usize)
@@ -759,7 +762,7 @@ fn load(snapshot: &Snapshot, shards: &LoadingShards, progress: &Progress) -> Res
             let mut bytes = 0;
             snapshot.read_section(number, &mut |key, ends, value| {
                 shards.load_into(section.database, key, ends, value);
-                bytes += (key.len() + value.len()) as u64;
+                bytes += (key.len() + value.bytes().len()) as u64;
                 if bytes > 1 << 20 {
                     progress.add_done(std::mem::take(&mut bytes));
                 }

@@ -14,6 +14,7 @@ impl EventFlags {
     pub(crate) const GENERIC: Self = Self::of(b'g');
     /// Events of strings.
     pub const STRING: Self = Self::of(b'$');
+    pub const HASH: Self = Self::of(b'h');
     /// A key was added that did not exist.
     pub const NEW: Self = Self::of(b'n');
     /// A read has not found its key.

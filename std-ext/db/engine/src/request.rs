@@ -2,15 +2,22 @@
 
 mod bits;
 mod database;
+mod elements;
+mod hash;
+mod value;
 
 use std::error::Error;
 use std::fmt;
 
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
-pub(crate) use database::KeyListBuilder;
-pub use database::{DatabaseQuery, KeyList, KeyScan};
+pub use database::{DatabaseQuery, KeyScan};
+pub use elements::ElementList;
+pub(crate) use elements::ElementListBuilder;
+pub(crate) use hash::LONGEST_PAIR;
+pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
 pub use hedgerow_db_formats::long_double::LongDouble;
+pub use value::{HashPacker, OwnedValue, PackedHash, PackedPairs, StoredValue, ValueType};
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
@@ -61,8 +68,9 @@ impl<'a> Request<'a> {
             Self::Change(key, change) => {
                 key.len()
                     + match change {
+                        Change::Restore { value, .. } => value.bytes().len(),
+                        Change::Hash(change) => change.logged_bytes(),
                         Change::Set { value: bytes, .. }
-                        | Change::Restore { value: bytes, .. }
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
                         Change::SetBit { .. } => 1,
@@ -111,7 +119,10 @@ impl<'a> Request<'a> {
         const CLEAR: usize = 64 << 10;
         let changes = match self {
             Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => return 0,
-            Self::Change(_, Change::IncrementFloat(_)) => {
+            Self::Change(
+                _,
+                Change::IncrementFloat(_) | Change::Hash(HashChange::IncrementFloat(..)),
+            ) => {
                 return self.logged_bytes() + LONGEST_FLOAT;
             }
             Self::MultiKey(MultiKeyOp::Clear | MultiKeyOp::ClearAll) => return CLEAR,
@@ -144,9 +155,9 @@ impl<'a> Request<'a> {
             Self::Change(key, change) => {
                 key.len()
                     + match change {
-                        Change::Set { value, .. }
-                        | Change::Restore { value, .. }
-                        | Change::Append(value) => value.len(),
+                        Change::Set { value, .. } | Change::Append(value) => value.len(),
+                        Change::Restore { value, .. } => value.bytes().len(),
+                        Change::Hash(change) => change.bytes(),
                         // A longer value is refused, and no bytes change nothing.
                         Change::SetRange { offset, bytes } if !bytes.is_empty() => {
                             offset.saturating_add(bytes.len()).min(LONGEST_VALUE)
@@ -206,9 +217,6 @@ pub enum Query<'a> {
     Pieces,
     /// As [`Range`](Self::Range), but answered as [`Pieces`](Self::Pieces) is.
     RangePieces(i64, i64),
-    /// The first bytes of its value, at most this many: [`Answer::Bytes`] or [`Answer::Nil`]. The key does not count
-    /// as used.
-    Prefix(usize),
     /// When it expires: [`Answer::ExpiresAt`], or [`Answer::Nil`] if it is missing.
     Expiry,
     /// The bytes of memory that it takes, all in all: [`Answer::Int`] or [`Answer::Nil`].
@@ -243,6 +251,15 @@ pub enum Query<'a> {
     HyperLogLog,
     /// The XXH3 of 64 bits of its value, in 16 hexadecimal digits: [`Answer::Bytes`] or [`Answer::Nil`].
     Digest,
+    /// The type of its value, by Redis's name: [`Answer::Bytes`] or [`Answer::Nil`]. The key does not count as used.
+    Type,
+    /// The encoding in which Redis would store its value: [`Answer::Bytes`] or [`Answer::Nil`]. The key does not count
+    /// as used.
+    Encoding,
+    /// Its value, of any type: [`Answer::Stored`] or [`Answer::Nil`].
+    Stored,
+    /// A property of a hash.
+    Hash(HashQuery<'a>),
 }
 
 /// How a key was used.
@@ -269,11 +286,12 @@ pub enum Change<'a> {
         /// Whether the answer is the old value.
         get: bool,
     },
-    /// Stores a value that was dumped. [`Answer::Done`], or [`Answer::Nil`] if the key exists and is not replaced. This
-    /// is [`Set`](Self::Set), but subscribers are told of another event.
+    /// Stores a value of any type, as of a dump. [`Answer::Done`], or [`Answer::Nil`] if the key exists and is not
+    /// replaced. A part that continues a value ([`StoredValue::continues`]) is added to that of the key, which keeps
+    /// its expiration. A string is stored as by [`Set`](Self::Set), but subscribers are told of another event.
     Restore {
-        /// The value.
-        value: &'a [u8],
+        /// The value, or a part of it. The fields of a hash are different.
+        value: StoredValue<'a>,
         /// When the key expires.
         expiry: Expiry,
         /// Whether a key that exists is replaced.
@@ -327,13 +345,22 @@ pub enum Change<'a> {
     /// Adds elements to a HyperLogLog, whose value has the format of Redis. Creates a missing one. [`Answer::Int`] 1 if
     /// the key was missing or the value has changed, else 0.
     AddElements(&'a [&'a [u8]]),
+    /// Changes fields of a hash.
+    Hash(HashChange<'a>),
 }
 
 impl Change<'_> {
     /// Returns whether the change may need memory.
     #[doc(hidden)]
     pub fn grows(&self) -> bool {
-        !matches!(self, Self::Delete | Self::DeleteIf(_) | Self::GetDelete | Self::Expire { .. })
+        !matches!(
+            self,
+            Self::Delete
+                | Self::DeleteIf(_)
+                | Self::GetDelete
+                | Self::Expire { .. }
+                | Self::Hash(HashChange::Delete(_) | HashChange::Remove(_))
+        )
     }
 
     /// Returns whether the change stores a key that is missing.
@@ -350,6 +377,33 @@ impl Change<'_> {
             Self::SetRange { bytes, .. } => !bytes.is_empty(),
             Self::Fields(fields) => fields.iter().any(Field::writes),
             _ => self.grows(),
+        }
+    }
+
+    /// Returns the type that the value has to have if the key exists; `None` for a change of keys of any type.
+    pub(crate) fn wanted_type(&self) -> Option<ValueType> {
+        use SetCondition::{Always, IfAbsent, IfPresent};
+        match self {
+            Self::Set { condition, get, .. } => {
+                let reads = *get || !matches!(condition, Always | IfAbsent | IfPresent);
+                reads.then_some(ValueType::String)
+            }
+            Self::DeleteIf(condition) => {
+                let reads = !matches!(condition, Always | IfAbsent | IfPresent);
+                reads.then_some(ValueType::String)
+            }
+            Self::Expire { get, .. } => get.then_some(ValueType::String),
+            Self::Restore { value, .. } => value.continues().then_some(value.value_type()),
+            Self::Delete => None,
+            Self::GetDelete
+            | Self::Increment(_)
+            | Self::IncrementFloat(_)
+            | Self::Append(_)
+            | Self::SetRange { .. }
+            | Self::SetBit { .. }
+            | Self::Fields(_)
+            | Self::AddElements(_) => Some(ValueType::String),
+            Self::Hash(_) => Some(ValueType::Hash),
         }
     }
 
@@ -558,10 +612,12 @@ pub enum Answer<'a> {
     Pieces(&'a [&'a [u8]]),
     /// The answers to the operations of [`Change::Fields`], or the integers of [`Query::Fields`].
     Fields(FieldValues<'a>),
-    /// The keys that a part of a walk has found, and the cursor of the next part; 0 if there is none.
-    Keys(KeyList<'a>, u64),
+    /// Elements, and the cursor of the next part of a walk; 0 if there is none.
+    Elements(ElementList<'a>, u64),
     /// When the key expires, in milliseconds since 1970; `None` if it does not.
     ExpiresAt(Option<u64>),
+    /// A value of any type.
+    Stored(StoredValue<'a>),
     /// The request failed, and nothing changed.
     Error(RequestError),
 }
@@ -601,8 +657,12 @@ pub enum RequestError {
     ValuesTooLong,
     /// There is no such key.
     NoSuchKey,
-    /// The value is a string, which has no elements.
+    /// The value is of another type than the request needs.
     WrongType,
+    /// The value of a hash's field is no 64-bit integer.
+    HashNotAnInteger,
+    /// The value of a hash's field is no number.
+    HashNotAFloat,
     /// The value is no HyperLogLog.
     NotHyperLogLog,
     /// The value begins as a HyperLogLog, and is none.
@@ -645,7 +705,9 @@ impl fmt::Display for RequestError {
                 "a transaction copies or computes, or a script stores, more bytes of values than it may"
             }
             Self::NoSuchKey => "no such key",
-            Self::WrongType => "the value is a string, which has no elements",
+            Self::WrongType => "the key's value is of another type than the request needs",
+            Self::HashNotAnInteger => "hash value is not an integer",
+            Self::HashNotAFloat => "hash value is not a float",
             Self::NotHyperLogLog => "the value is not a HyperLogLog",
             Self::CorruptHyperLogLog => "the HyperLogLog is corrupt",
             Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'",

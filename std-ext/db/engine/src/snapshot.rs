@@ -3,8 +3,8 @@
 //! ```text
 //! header:  "hedgesnp", version u32
 //! block:   bytes u32, crc u32 of these and of the entries, entries of one section
-//! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
-//!          [expiration u64], key, value
+//! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows, and whose
+//!          next that the value is no string, [expiration u64], key, value
 //! footer:  last lsn u64, time u64, [position, in versions 2 and 3], [hash, in version 3], for each section:
 //!          begin u16 and end u16 of its slots, watermark u64, entries u64, offset of its first block u64, bytes of its
 //!          blocks u64, [database u16, in version 4]
@@ -34,7 +34,7 @@ use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
 use crate::log::{BatchHash, BatchMark, Lsn, OpenError, Position};
 use crate::options::MAX_DATABASES;
-use crate::request::LONGEST_VALUE;
+use crate::request::{LONGEST_VALUE, StoredValue};
 use crate::slot_set::{SLOT_SET_BYTES, SlotSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -60,6 +60,11 @@ const BLOCK: usize = 64 << 10;
 /// Bytes of an entry before its key, and before its expiration if it has one.
 const ENTRY_HEADER: usize = 6;
 const HAS_TTL: u32 = 1 << 31;
+/// The value is of another type than string: the bytes of a [`StoredValue`]. Earlier versions take this for a length
+/// that is greater than that of the block, and refuse the file.
+const IS_TYPED: u32 = 1 << 30;
+/// The longest part of a value: its length has the bits below.
+const LONGEST_PART: usize = IS_TYPED as usize - 1;
 /// Bytes of the footer before the list of sections, and of each section in the list.
 const FOOTER: usize = 16;
 /// Bytes of the position and of the hash, between the two.
@@ -202,25 +207,35 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Adds a key with its expiration and its value to the section.
+    /// Adds a key with its expiration and its value to the section, or a further part of the value.
     ///
     /// # Errors
     /// The system's, and if key or value are too long, or no section was begun.
-    pub fn entry(&mut self, key: &[u8], expires_at: Option<u64>, value: &[u8]) -> io::Result<()> {
+    pub fn entry(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        value: StoredValue<'_>,
+    ) -> io::Result<()> {
         let invalid = |why| io::Error::new(ErrorKind::InvalidInput, why);
         let Some(section) = self.sections.last_mut() else {
             return Err(invalid("no section was begun"));
         };
-        section.entries += 1;
+        section.entries += u64::from(!value.continues());
+        let is_typed = !matches!(value, StoredValue::String(_));
+        let value = value.bytes();
         let key_bytes = u16::try_from(key.len()).map_err(|_| invalid("the key is too long"))?;
-        if value.len() > LONGEST_VALUE {
+        // One field of a hash may be twice as long as a string, in a part of its own.
+        if value.len() > if is_typed { LONGEST_PART } else { LONGEST_VALUE } {
             return Err(invalid("the value is too long"));
         }
         let long = ENTRY_HEADER + 8 + key.len() + value.len() > BLOCK;
         if long {
             self.flush()?;
         }
-        let value_bytes = value.len() as u32 | if expires_at.is_some() { HAS_TTL } else { 0 };
+        let flags = if expires_at.is_some() { HAS_TTL } else { 0 };
+        let flags = flags | if is_typed { IS_TYPED } else { 0 };
+        let value_bytes = value.len() as u32 | flags;
         self.block.extend(key_bytes.to_le_bytes());
         self.block.extend(value_bytes.to_le_bytes());
         if let Some(expires_at) = expires_at {
@@ -321,7 +336,7 @@ impl SnapshotWriter {
 }
 
 /// Called with each entry: its key, its expiration, and its value.
-pub type OnEntry<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
+pub type OnEntry<'a> = dyn FnMut(&[u8], Option<u64>, StoredValue<'_>) + 'a;
 
 /// A complete snapshot.
 pub struct Snapshot {
@@ -631,9 +646,14 @@ fn read_entries(mut rest: &[u8], each: &mut OnEntry<'_>) -> Option<u64> {
             (expires_at, after) = (Some(u64::from_le_bytes(*bytes)), more);
         }
         let (key, after) = after.split_at_checked(u16::from_le_bytes(*key_bytes).into())?;
-        let (value, after) = after.split_at_checked((value_bytes & !HAS_TTL) as usize)?;
+        let length = value_bytes & !(HAS_TTL | IS_TYPED);
+        let (value, after) = after.split_at_checked(length as usize)?;
+        let value = match value_bytes & IS_TYPED {
+            0 => StoredValue::String(value),
+            _ => StoredValue::of_typed(value)?,
+        };
         each(key, expires_at, value);
-        entries += 1;
+        entries += u64::from(!value.continues());
         rest = after;
     }
     Some(entries)

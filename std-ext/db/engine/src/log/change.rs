@@ -13,7 +13,9 @@
 
 use crate::log::api::{BatchMark, Epoch};
 use crate::options::MAX_DATABASES;
-use crate::request::{Change, ExpireCondition, Expiry, LONGEST_KEY, SetCondition};
+use crate::request::{
+    Change, ExpireCondition, Expiry, HashChange, LONGEST_KEY, PackedHash, SetCondition, StoredValue,
+};
 use crate::slot_set::SLOT_SET_BYTES;
 use std::ops::Range;
 
@@ -37,8 +39,13 @@ const OWN: u8 = 17;
 const DATABASE: u8 = 18;
 const MOVE: u8 = 19;
 const SWAP: u8 = 20;
+const HASH_SET: u8 = 21;
+const HASH_DELETE: u8 = 22;
+const STORE: u8 = 23;
+const STORE_WITH_TTL: u8 = 24;
+const STORE_KEEP_TTL: u8 = 25;
 /// The last kind.
-const LAST: u8 = SWAP;
+const LAST: u8 = STORE_KEEP_TTL;
 
 /// Bytes of a node's id.
 const NODE_ID: usize = 20;
@@ -147,6 +154,58 @@ pub fn write(key: &[u8], at: usize, part: &[u8], into: &mut Vec<u8>) {
     bytes(key, into);
     number(at as u64, into);
     bytes(part, into);
+}
+
+/// Encodes that fields of a hash were stored.
+#[doc(hidden)]
+pub fn hash_set(key: &[u8], pairs: &[(&[u8], &[u8])], into: &mut Vec<u8>) {
+    into.push(HASH_SET);
+    bytes(key, into);
+    let length = PackedHash::len_of(pairs.iter().copied());
+    number(length as u64, into);
+    PackedHash::write_part(pairs.iter().copied(), into);
+}
+
+/// Encodes that fields of a hash were removed.
+#[doc(hidden)]
+pub fn hash_delete(key: &[u8], fields: &[&[u8]], into: &mut Vec<u8>) {
+    into.push(HASH_DELETE);
+    bytes(key, into);
+    let pairs = fields.iter().map(|field| (*field, &b""[..]));
+    number(PackedHash::len_of(pairs.clone()) as u64, into);
+    PackedHash::write_part(pairs, into);
+}
+
+/// Encodes that a hash was stored in place of the key's value.
+#[doc(hidden)]
+pub fn store(key: &[u8], hash: PackedHash<'_>, expiry: Expiry, into: &mut Vec<u8>) {
+    into.push(match expiry {
+        Expiry::Never => STORE,
+        Expiry::At(_) => STORE_WITH_TTL,
+        Expiry::Keep => STORE_KEEP_TTL,
+    });
+    bytes(key, into);
+    if let Expiry::At(end) = expiry {
+        number(end, into);
+    }
+    bytes(hash.bytes(), into);
+}
+
+/// Encodes that a value, or a part of one, was stored.
+pub(crate) fn stored(key: &[u8], value: StoredValue<'_>, expiry: Expiry, into: &mut Vec<u8>) {
+    match value {
+        StoredValue::String(value) => set(key, value, expiry, into),
+        StoredValue::Hash(hash) if hash.continues() => hash_part(key, hash, into),
+        StoredValue::Hash(hash) => store(key, hash, expiry, into),
+    }
+}
+
+/// Encodes that a further part of a hash was stored.
+#[doc(hidden)]
+pub fn hash_part(key: &[u8], hash: PackedHash<'_>, into: &mut Vec<u8>) {
+    into.push(HASH_SET);
+    bytes(key, into);
+    bytes(hash.bytes(), into);
 }
 
 /// Encodes that all keys of these slots were removed.
@@ -348,6 +407,20 @@ impl<'a> LoggedChanges<'a> {
                     get: false,
                 }
             }
+            STORE | STORE_WITH_TTL | STORE_KEEP_TTL | HASH_SET => {
+                let expiry = match kind {
+                    STORE => Expiry::Never,
+                    STORE_WITH_TTL => Expiry::At(self.number()?),
+                    _ => Expiry::Keep,
+                };
+                let value = StoredValue::of_typed(self.bytes()?)?;
+                // A part is added to what is there, anything else replaces it.
+                if value.continues() != (kind == HASH_SET) {
+                    return None;
+                }
+                Change::Restore { value, expiry, replace: true, usage: None }
+            }
+            HASH_DELETE => Change::Hash(HashChange::Remove(PackedHash::parse(self.bytes()?)?)),
             DELETE => Change::Delete,
             EXPIRE => expire(Expiry::At(self.number()?)),
             PERSIST => expire(Expiry::Never),
@@ -382,6 +455,7 @@ impl<'a> Iterator for LoggedChanges<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::HashPacker;
 
     #[test]
     fn changes_are_read_as_they_were_written() {
@@ -409,6 +483,16 @@ mod tests {
         database(15, &mut log);
         move_key(b"l", 300, &mut log);
         swap(0, MAX_DATABASES - 1, &mut log);
+        let mut packer = HashPacker::new();
+        packer.push(b"field", &long);
+        let (whole, part) = (packer.clone(), packer.continuing());
+        store(b"m", whole.packed(), Expiry::At(7), &mut log);
+        hash_set(b"n", &[(b"field", &long)], &mut log);
+        hash_part(b"o", part.packed(), &mut log);
+        hash_delete(b"p", &[b"field"], &mut log);
+        let mut gone = HashPacker::new();
+        gone.push(b"field", b"");
+        let gone = gone.continuing();
         let set = |value, expiry| Change::Set {
             value,
             condition: SetCondition::Always,
@@ -417,6 +501,10 @@ mod tests {
         };
         let expire =
             |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
+        let restore = |hash, expiry| {
+            let value = StoredValue::Hash(hash);
+            Change::Restore { value, expiry, replace: true, usage: None }
+        };
         let wanted = [
             LoggedOp::Change(b"a", set(&long, Expiry::Never)),
             LoggedOp::Change(b"", set(b"", Expiry::At(u64::MAX))),
@@ -438,6 +526,10 @@ mod tests {
             LoggedOp::Database(15),
             LoggedOp::Move(b"l", 300),
             LoggedOp::Swap(0, MAX_DATABASES - 1),
+            LoggedOp::Change(b"m", restore(whole.packed(), Expiry::At(7))),
+            LoggedOp::Change(b"n", restore(part.packed(), Expiry::Keep)),
+            LoggedOp::Change(b"o", restore(part.packed(), Expiry::Keep)),
+            LoggedOp::Change(b"p", Change::Hash(HashChange::Remove(gone.packed()))),
         ];
         let read: Result<Vec<_>, _> = LoggedChanges::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

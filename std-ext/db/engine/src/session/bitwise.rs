@@ -3,7 +3,7 @@
 use super::multi_key::ApplyMany;
 use crate::request::{Answer, Bitwise, Expiry, LONGEST_KEY, RequestError};
 use crate::state::record::Record;
-use crate::state::shard;
+use crate::state::value::string;
 
 #[cfg(test)]
 thread_local! {
@@ -16,8 +16,13 @@ impl ApplyMany<'_, '_> {
     /// they were, and a snapshot may have them as they were later.
     pub(super) fn bitwise(&mut self, op: Bitwise, to: &[u8], keys: &[&[u8]]) -> Answer<'static> {
         let found: Vec<Option<Record>> = keys.iter().map(|key| self.find_source(key)).collect();
-        let lengths = found.iter().flatten().map(|record| record.value().length());
-        let length = lengths.max().unwrap_or(0);
+        let mut length = 0;
+        for record in found.iter().flatten() {
+            let Some(value) = record.string() else {
+                return Answer::Error(RequestError::WrongType);
+            };
+            length = length.max(value.length());
+        }
         let Some(left) = self.left.checked_sub(length) else {
             return Answer::Error(self.state.too_long());
         };
@@ -106,9 +111,10 @@ impl ApplyMany<'_, '_> {
     fn combine<T>(&self, record: Record, result: &mut [T], combine: impl Fn(&mut T, u8)) -> usize {
         #[cfg(test)]
         COMBINED.set(COMBINED.get() + 1);
-        let (value, mut at) = (record.value(), 0);
-        let length = value.length();
-        shard::visit(value, self.state.cold.as_deref(), 0..length, &mut |chunk| {
+        // The types were checked.
+        let Some(value) = record.string() else { return 0 };
+        let (length, mut at) = (value.length(), 0);
+        string::visit(value, self.state.cold.as_deref(), 0..length, &mut |chunk| {
             let bytes = result[at..].iter_mut().zip(chunk);
             bytes.for_each(|(to, from)| combine(to, *from));
             at += chunk.len();

@@ -6,7 +6,7 @@ use super::multi_key::ApplyMany;
 use super::scan::random_part;
 use crate::glob::Glob;
 use crate::log::Lsn;
-use crate::request::{Answer, DatabaseQuery, KeyListBuilder, KeyScan, LONGEST_KEY};
+use crate::request::{Answer, DatabaseQuery, ElementListBuilder, KeyScan, LONGEST_KEY, ValueType};
 use crate::state::random::Random;
 use crate::state::record::Record;
 use crate::state::shard::Core;
@@ -17,19 +17,23 @@ const STRIDE: usize = 4096;
 /// The keys that a scan has found.
 struct ScannedKeys {
     pattern: Option<Glob>,
-    list: KeyListBuilder,
+    value_type: Option<ValueType>,
+    list: ElementListBuilder,
 }
 
 impl ScannedKeys {
     fn new(scan: &KeyScan<'_>) -> Self {
         let pattern = scan.pattern.map(|pattern| Glob::new(pattern, LONGEST_KEY));
-        Self { pattern, list: KeyListBuilder::new(scan.most) }
+        Self { pattern, value_type: scan.value_type, list: ElementListBuilder::new(scan.most) }
     }
 
-    /// Adds a key if it matches.
-    fn collect(&mut self, key: &[u8]) {
-        if self.pattern.as_ref().is_none_or(|pattern| pattern.matches(key)) {
-            self.list.push(key);
+    /// Adds the key of a record if it matches.
+    fn collect(&mut self, record: Record) {
+        let is_wanted = |wanted: ValueType| record.value().value_type() == wanted;
+        if self.pattern.as_ref().is_none_or(|pattern| pattern.matches(record.key()))
+            && self.value_type.is_none_or(is_wanted)
+        {
+            self.list.push(record.key());
         }
     }
 }
@@ -55,13 +59,13 @@ impl Session {
                 loop {
                     // COUNT may be as large as the client likes, and a pattern may match every key.
                     let part = left.min(STRIDE);
-                    next = self.scan(next, part, &mut |key| found.collect(key));
+                    next = self.scan(next, part, &mut |record| found.collect(record));
                     left -= part;
                     if next == 0 || left == 0 || found.list.is_full() {
                         break;
                     }
                 }
-                answer(Answer::Keys(found.list.list(), next));
+                answer(Answer::Elements(found.list.list(), next));
             }
         }
         // Any entry may have changed a key that was found.
@@ -81,7 +85,7 @@ impl ApplyMany<'_, '_> {
             DatabaseQuery::Scan(scan) => {
                 let mut found = ScannedKeys::new(&scan);
                 let next = self.scan(&scan, &mut found);
-                answer(Answer::Keys(found.list.list(), next));
+                answer(Answer::Elements(found.list.list(), next));
             }
         }
     }
@@ -111,7 +115,7 @@ impl ApplyMany<'_, '_> {
             }
             for record in core.records().filter(|record| self.is_shown(*record)) {
                 visited += 1;
-                found.collect(record.key());
+                found.collect(record);
             }
         }
         0
@@ -171,15 +175,15 @@ mod tests {
     }
 
     fn part(cursor: u64, count: usize) -> KeyScan<'static> {
-        KeyScan { cursor, count, pattern: None, most: usize::MAX }
+        KeyScan { cursor, count, pattern: None, value_type: None, most: usize::MAX }
     }
 
     /// The keys and the cursor of the last answer of a transaction.
     fn scanned(session: &mut Session, requests: &[Request<'_>]) -> (Vec<Vec<u8>>, u64) {
         let mut last = None;
         let outcome = session.transaction(requests, None, &mut |_, answer| {
-            if let Answer::Keys(keys, next) = answer {
-                last = Some((keys.iter().map(<[u8]>::to_vec).collect(), next));
+            if let Answer::Elements(keys, next) = answer {
+                last = Some((keys.iter().flatten().map(<[u8]>::to_vec).collect(), next));
             }
         });
         assert!(matches!(outcome, TransactionOutcome::Done(_)), "{outcome:?}");
@@ -219,7 +223,9 @@ mod tests {
                     let (keys, next) = scanned(&mut session, &[scan_of(part(cursor, 10))]);
                     (found, cursor) = (found.into_iter().chain(keys).collect(), next);
                 } else {
-                    cursor = session.scan(cursor, 10, &mut |key| _ = found.insert(key.to_vec()));
+                    cursor = session.scan(cursor, 10, &mut |record| {
+                        found.insert(record.key().to_vec());
+                    });
                 }
                 if cursor == 0 {
                     break;
@@ -255,8 +261,8 @@ mod tests {
             if let (2 | 4 | 6, Answer::Int(keys)) = (number, answer) {
                 counts.push(keys);
             }
-            if let Answer::Keys(keys, next) = answer {
-                let found: BTreeSet<&[u8]> = keys.iter().collect();
+            if let Answer::Elements(keys, next) = answer {
+                let found: BTreeSet<&[u8]> = keys.iter().flatten().collect();
                 let expected: &[&[u8]] = if number == 7 { &[b"there"] } else { &[b"key1", b"new"] };
                 assert_eq!((found, next), (expected.iter().copied().collect(), 0));
             }
@@ -276,7 +282,7 @@ mod tests {
         let mut answers = Vec::new();
         session.transaction(&requests, None, &mut |_, answer| {
             answers.push(match answer {
-                Answer::Keys(keys, 0) => keys.iter().collect::<Vec<_>>().join(&b' '),
+                Answer::Elements(keys, 0) => keys.iter().flatten().collect::<Vec<_>>().join(&b' '),
                 Answer::Bytes(key) => key.to_vec(),
                 other => panic!("{other:?}"),
             });
@@ -290,13 +296,13 @@ mod tests {
         let mut session = db.session();
         let scan = KeyScan { most: 100, ..part(0, usize::MAX) };
         let check = &mut |answer: Answer<'_>| {
-            let Answer::Keys(keys, next) = answer else { panic!("{answer:?}") };
+            let Answer::Elements(keys, next) = answer else { panic!("{answer:?}") };
             assert!(keys.reply_bytes() > 100 && keys.len() < 12, "{} keys", keys.len());
             assert_ne!(next, 0);
         };
         session.transaction(&[scan_of(scan)], None, &mut |_, answer| check(answer));
         let _ = session.ask_database(DatabaseQuery::Scan(KeyScan { count: 5, ..scan }), |answer| {
-            assert!(matches!(answer, Answer::Keys(keys, _) if keys.len() >= 5), "{answer:?}");
+            assert!(matches!(answer, Answer::Elements(keys, _) if keys.len() >= 5), "{answer:?}");
         });
         (0..10 * STRIDE).for_each(|key| db.set(format!("more{key}"), "").unwrap());
         let _ = session.ask_database(DatabaseQuery::Scan(scan), check);

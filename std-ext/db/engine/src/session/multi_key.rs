@@ -6,14 +6,16 @@ use crate::event_flags::EventFlags;
 use crate::log::{Lsn, change};
 use crate::request::{
     Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
-    SetCondition,
+    SetCondition, StoredValue,
 };
 use crate::slots::slot;
 use crate::state::key_tracker::Invalidates;
 use crate::state::noted_events::missed_key;
-use crate::state::record::{Record, Value};
+use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
-use crate::state::shard::{self, Core};
+use crate::state::shard::Core;
+use crate::state::value::Value;
+use crate::state::value::string;
 use crate::state::{LockedShards, State};
 use std::ops::Range;
 use std::sync::Arc;
@@ -316,7 +318,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             Request::Change(key, _) => key,
             _ => return Ok(()),
         };
-        let copied = self.find_alive(key).map_or(0, |record| record.value().length());
+        let copied = self.find_alive(key).map_or(0, |record| record.value().stored_bytes());
         self.take_room(copied.min(MAX_INLINE))
     }
 
@@ -387,7 +389,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         // be writing a snapshot. There, keys of one slot are in one section of it.
         let names_both = !self.state.is_snapshotting()
             && (!self.state.has_slot_marks() || slot(from) == slot(to));
-        let value = if names_both { 0 } else { record.value().length() };
+        let value = if names_both { 0 } else { record.value().stored_bytes() };
         let Some(left) = self.left.checked_sub(value) else {
             return Answer::Error(self.state.too_long());
         };
@@ -405,7 +407,8 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             } else {
                 let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
                 let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);
-                shard::read(record, cold, |value| change::set(to, value, expiry, entry));
+                let mut log = |part: StoredValue<'_>| change::stored(to, part, expiry, entry);
+                record.value().each_part(cold, &mut log);
                 change::delete(from, self.entry);
             }
             self.note_moved_in(to, there);
@@ -451,8 +454,8 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
     /// Stores the value of a record under `key`, whose record is `there`. Returns whether the new record has the same
     /// ticket.
     ///
-    /// A compressed value from another shard is stored again. With its ticket this shard would free it, while readers
-    /// and snapshots of the other shard still use the old record.
+    /// A compressed value from another shard is stored again, and a tree is copied. With the ticket or the tree this
+    /// shard would free it, while readers and snapshots of the other shard still use the old record.
     ///
     /// # Errors
     /// There is no room for a second copy of the value. Nothing was changed.
@@ -462,20 +465,30 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         (key, there): (&[u8], Option<Record>),
         is_same_shard: bool,
     ) -> Result<bool, RequestError> {
-        let has_ticket = is_same_shard || !matches!(record.value(), Value::Compressed(..));
-        if has_ticket {
+        let moves = is_same_shard || record.ticket().is_none() && record.tree().is_none();
+        if moves {
             self.core(key).put_moved(there, key, record, record.expires_at());
         } else {
-            self.take_room(record.value().length())?;
-            let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
-            self.core(key).put(there, key, &value, record.expires_at());
+            self.take_room(record.value().stored_bytes())?;
+            let (cold, expires_at) = (self.state.cold.as_deref(), record.expires_at());
+            match record.value() {
+                Value::String(value) => {
+                    let value = string::read(value, cold, <[u8]>::to_vec);
+                    self.core(key).put(there, key, &value, expires_at);
+                }
+                Value::Hash(hash) => {
+                    self.core(key).edit_hash(there, None, key, expires_at, |edit| {
+                        hash.each_part(&mut |part| edit.add(part));
+                    });
+                }
+            }
             if let Some(new) = self.core(key).find(key) {
                 // `put` has continued the uses of the record that was there before, which had another key's value.
                 new.set_usage(record.usage());
                 self.core(key).touch(new);
             }
         }
-        Ok(has_ticket)
+        Ok(moves)
     }
 
     /// Removes a record whose value was stored elsewhere.
@@ -499,13 +512,16 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         self.select(database);
         let answer = if self.find_alive(to).is_some() && !replace {
             Answer::Int(0)
-        } else if let Some(left) = self.left.checked_sub(record.value().length()) {
+        } else if let Some(left) = self.left.checked_sub(record.value().stored_bytes()) {
             self.left = left;
-            let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
-            let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
-            // The set that makes the copy must be published as `copy_to`, as Redis does, and not as `set`.
+            let (state, expiry) =
+                (self.state, record.expires_at().map_or(Expiry::Never, Expiry::At));
+            // The change that makes the copy must be published as `copy_to`, as Redis does, and not by its own name.
             self.core(to).events.name_next(EventFlags::GENERIC, "copy_to", true);
-            self.log(|apply| apply.set(to, &value, expiry));
+            record.value().each_part(state.cold.as_deref(), &mut |part| {
+                let change = Change::Restore { value: part, expiry, replace: true, usage: None };
+                self.log(|apply| apply.change(to, &change, &mut |_| {}));
+            });
             Answer::Int(1)
         } else {
             Answer::Error(self.state.too_long())

@@ -1,13 +1,19 @@
 //! How a read is answered from a record.
 
-use crate::request::{Answer, Field, FieldValues, Query, RequestError};
+use super::read_hash::answer_hash;
+use crate::number;
+use crate::request::{Answer, Field, FieldValues, Query, RequestError, StoredValue};
 use crate::state::bits;
 use crate::state::cold::ColdStore;
-use crate::state::record::{Record, Value};
-use crate::state::shard;
+use crate::state::record::Record;
 use crate::state::usage::UsageClock;
+use crate::state::value::Value;
+use crate::state::value::string::{self, StringValue};
 use crate::state::{apply_hyperloglog, hyperloglog, xxh3};
 use std::ops::Range;
+
+/// Redis stores values up to this length in one allocation with their header.
+const EMBSTR_MAX: usize = 44;
 
 /// Answers a query from the record that was found, if it is alive.
 #[inline]
@@ -21,7 +27,10 @@ pub(super) fn answer_query(
     let Some(record) = alive else {
         // BITFIELD's GET reads zeros from a missing key.
         if let Query::Fields(fields) = query {
-            return answer_fields(Value::Inline(b""), None, fields, answer);
+            return answer_fields(StringValue::Inline(b""), None, fields, answer);
+        }
+        if let Query::Hash(query) = query {
+            return answer_hash(None, query, answer);
         }
         return answer(of_missing(query));
     };
@@ -43,32 +52,30 @@ pub(super) fn answer_query(
         Query::Exists => return answer(Answer::Int(1)),
         Query::MemoryUsage => return answer(Answer::count(record.memory() + 20)),
         Query::Expiry => return answer(Answer::ExpiresAt(record.expires_at())),
-        Query::Prefix(most) => {
-            let value = record.value();
-            let range = 0..value.length().min(most);
-            return shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
-        }
+        Query::Type => return answer(Answer::Bytes(record.value().value_type().name().as_bytes())),
+        Query::Encoding => return answer(Answer::Bytes(encoding(record.value(), cold).as_bytes())),
         _ => usage.touch(record),
     }
+    let Some(value) = record.string() else { return answer_typed(record, query, cold, answer) };
     match query {
-        Query::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
-        Query::Pieces => {
-            let value = record.value();
-            shard::read_pieces(value, cold, 0..value.length(), answer);
-        }
+        Query::Value => string::read(value, cold, |value| answer(Answer::Bytes(value))),
+        Query::Pieces => string::read_pieces(value, cold, 0..value.length(), answer),
         Query::Range(from, to) => {
-            let value = record.value();
             let range = byte_range(value.length(), from, to);
-            shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
+            string::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
         }
         Query::RangePieces(from, to) => {
-            let value = record.value();
-            shard::read_pieces(value, cold, byte_range(value.length(), from, to), answer);
+            string::read_pieces(value, cold, byte_range(value.length(), from, to), answer);
         }
-        Query::Length => answer(Answer::count(record.value().length())),
+        Query::Length => answer(Answer::count(value.length())),
+        Query::Hash(_) => answer(Answer::Error(RequestError::WrongType)),
+        Query::Stored => {
+            string::read(value, cold, |value| answer(Answer::Stored(StoredValue::String(value))));
+        }
         Query::Touch
         | Query::Exists
-        | Query::Prefix(_)
+        | Query::Type
+        | Query::Encoding
         | Query::IdleTime
         | Query::Frequency
         | Query::MemoryUsage
@@ -89,10 +96,49 @@ pub(super) fn answer_query(
                 answer(Answer::Error(error));
             }
         }
-        Query::Digest => answer(Answer::Bytes(xxh3::digest(record.value(), cold).as_bytes())),
-        Query::Fields(fields) => answer_fields(record.value(), cold, fields, answer),
+        Query::Digest => answer(Answer::Bytes(xxh3::digest(value, cold).as_bytes())),
+        Query::Fields(fields) => answer_fields(value, cold, fields, answer),
         Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } => {
-            answer(Answer::Int(read_bits(record, query, cold)));
+            answer(Answer::Int(read_bits(value, query, cold)));
+        }
+    }
+}
+
+/// Answers a query about a value that is no string. The record was touched.
+#[inline(never)]
+fn answer_typed(
+    record: Record,
+    query: Query<'_>,
+    cold: Option<&ColdStore>,
+    answer: impl FnOnce(Answer<'_>),
+) {
+    match (query, record.value()) {
+        (Query::Touch, _) => answer(Answer::Int(1)),
+        (Query::Stored, value) => value.with_stored(cold, |value| answer(Answer::Stored(value))),
+        (Query::Hash(query), Value::Hash(hash)) => answer_hash(Some(hash), query, answer),
+        _ => answer(Answer::Error(RequestError::WrongType)),
+    }
+}
+
+/// Returns the name of the encoding that Redis would use.
+#[cold]
+fn encoding(value: Value<'_>, cold: Option<&ColdStore>) -> &'static str {
+    match value {
+        Value::Hash(hash) if hash.is_table() => "hashtable",
+        Value::Hash(_) => "listpack",
+        Value::String(value) => {
+            let head = 0..value.length().min(EMBSTR_MAX + 1);
+            string::read_part(value, cold, head, |head| {
+                // As `tryObjectEncoding` would: no text of an integer is longer than 20 bytes.
+                if number::integer(head).is_some() {
+                    "int"
+                // By the value alone. Redis says `raw` for a short value that was changed in place, as by APPEND.
+                } else if head.len() <= EMBSTR_MAX {
+                    "embstr"
+                } else {
+                    "raw"
+                }
+            })
         }
     }
 }
@@ -114,7 +160,10 @@ fn of_missing(query: Query<'_>) -> Answer<'static> {
         | Query::Pieces
         | Query::HyperLogLog
         | Query::Digest
-        | Query::Prefix(_)
+        | Query::Type
+        | Query::Encoding
+        | Query::Stored
+        | Query::Hash(_)
         | Query::Expiry
         | Query::MemoryUsage
         | Query::IdleTime
@@ -125,8 +174,7 @@ fn of_missing(query: Query<'_>) -> Answer<'static> {
 
 /// Answers a query about bits.
 #[inline(never)]
-fn read_bits(record: Record, query: Query<'_>, cold: Option<&ColdStore>) -> i64 {
-    let value = record.value();
+fn read_bits(value: StringValue<'_>, query: Query<'_>, cold: Option<&ColdStore>) -> i64 {
     match query {
         Query::Bit(offset) => bits::bit(value, cold, offset).into(),
         Query::CountBits(range) => bits::count(value, cold, range),
@@ -138,7 +186,7 @@ fn read_bits(record: Record, query: Query<'_>, cold: Option<&ColdStore>) -> i64 
 /// Answers with integers of a value.
 #[inline(never)]
 fn answer_fields(
-    value: Value<'_>,
+    value: StringValue<'_>,
     cold: Option<&ColdStore>,
     fields: &[Field],
     answer: impl FnOnce(Answer<'_>),

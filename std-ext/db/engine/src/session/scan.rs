@@ -4,6 +4,7 @@ use super::Session;
 use crate::slots;
 use crate::state::databases::Keyspace;
 use crate::state::random::Random;
+use crate::state::record::Record;
 use crate::state::slot_counts::SlotCount;
 
 /// The keys that a bin has at most. One in thousands has more, and its keys are a little less likely to be random keys.
@@ -16,7 +17,7 @@ impl Session {
     ///
     /// A key that exists during the whole scan is visited at least once, maybe more often. A scan begins with cursor 0.
     /// Wait-free. If the database is swapped meanwhile, the scan may visit keys of the other one.
-    pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
+    pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(Record)) -> u64 {
         // A scan waits for a rollback in progress, so it does not visit changes that are being undone.
         self.state.publish_gate.wait();
         let first = self.keyspace().first;
@@ -32,7 +33,7 @@ impl Session {
             let next = self.readers[first + shard].enter().scan(at, |record, ()| {
                 visited += 1;
                 if self.state.is_shown(*record, now) {
-                    each(record.key());
+                    each(*record);
                 }
             });
             let Some(next) = next else {

@@ -4,8 +4,9 @@ use crate::log::change;
 use crate::request::{Answer, Field, FieldOp, FieldValues, LONGEST_VALUE, RequestError};
 use crate::state::apply::{Apply, length};
 use crate::state::bits::{self, WINDOW};
-use crate::state::record::{Record, Value};
-use crate::state::shard::{self, Core};
+use crate::state::record::Record;
+use crate::state::shard::Core;
+use crate::state::value::string::{self, StringValue};
 use std::ops::Range;
 
 /// Bytes that the log has for each part that was overwritten, besides the key and the part.
@@ -24,9 +25,9 @@ impl Apply<'_, '_> {
         let at = usize::try_from(offset / 8).ok().filter(|at| *at < LONGEST_VALUE);
         let Some(at) = at else { return Answer::Error(RequestError::ValueTooLong) };
         let mask = 0x80 >> (offset % 8);
-        let byte = current.filter(|_| at < length(current)).map(|record| {
-            shard::read_part(record.value(), self.core.cold(), at..at + 1, |bytes| bytes[0])
-        });
+        let value = current.as_ref().and_then(Record::string).filter(|value| at < value.length());
+        let byte = value
+            .map(|value| string::read_part(value, self.core.cold(), at..at + 1, |bytes| bytes[0]));
         let before = byte.unwrap_or(0);
         let after = if bit { before | mask } else { before & !mask };
         // `None`: the value ends before this byte, and even a cleared bit makes it longer
@@ -104,18 +105,18 @@ impl Apply<'_, '_> {
 
 /// A value from which many small parts are read.
 struct BitSource<'v> {
-    value: Option<Value<'v>>,
+    value: Option<StringValue<'v>>,
     /// The value, if it was compressed.
     copy: Vec<u8>,
 }
 
 impl<'v> BitSource<'v> {
     fn of(record: Option<&'v Record>, core: &Core) -> Self {
-        let value = record.map(Record::value);
-        match (value, record) {
+        let value = record.and_then(Record::string);
+        match value {
             // One copy for all fields: each read of the store decompresses the whole value.
-            (Some(Value::Compressed(..)), Some(record)) => {
-                Self { value: None, copy: core.read(*record, <[u8]>::to_vec) }
+            Some(value @ StringValue::Compressed(..)) => {
+                Self { value: None, copy: core.read(value, <[u8]>::to_vec) }
             }
             _ => Self { value, copy: Vec::new() },
         }
@@ -123,10 +124,12 @@ impl<'v> BitSource<'v> {
 
     /// Reads the bytes from an offset on. Those behind the value's end stay as they are.
     fn read(&self, at: usize, into: &mut [u8]) {
-        let value = self.value.unwrap_or(Value::Inline(&self.copy));
+        let value = self.value.unwrap_or(StringValue::Inline(&self.copy));
         let part = at..value.length().min(at + into.len());
         if !part.is_empty() {
-            shard::read_part(value, None, part, |bytes| into[..bytes.len()].copy_from_slice(bytes));
+            string::read_part(value, None, part, |bytes| {
+                into[..bytes.len()].copy_from_slice(bytes);
+            });
         }
     }
 }
@@ -206,7 +209,7 @@ mod tests {
     fn near_parts_are_one() {
         let kind = FieldType::new(false, 8).unwrap();
         let field = |offset| Field { kind, offset, op: FieldOp::Set(0, Overflow::Wrap) };
-        let source = BitSource { value: Some(Value::Inline(b"rose")), copy: Vec::new() };
+        let source = BitSource { value: Some(StringValue::Inline(b"rose")), copy: Vec::new() };
         let fields = [field(8 * 30), field(8 * 9), field(4), field(8 * 5)];
         let overlay = Overlay::new(&source, &fields, 4);
         let parts: Vec<_> =

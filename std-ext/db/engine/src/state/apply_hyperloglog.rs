@@ -7,7 +7,7 @@ use crate::state::apply_bits::PART_OVERHEAD;
 use crate::state::cold::ColdStore;
 use crate::state::hyperloglog::{self, HEAD};
 use crate::state::record::Record;
-use crate::state::shard;
+use crate::state::value::string;
 use std::ops::Range;
 
 /// Calls `with` with the value of a record if it is a HyperLogLog, and returns the result.
@@ -16,11 +16,11 @@ pub(crate) fn read<R>(
     cold: Option<&ColdStore>,
     with: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, RequestError> {
-    let value = record.value();
+    let value = record.string().ok_or(RequestError::WrongType)?;
     let (length, head) = (value.length(), 0..value.length().min(HEAD));
     // A long value is not copied to find that it is none.
-    shard::read_part(value, cold, head, |head| hyperloglog::check(head, length))?;
-    Ok(shard::read(record, cold, with))
+    string::read_part(value, cold, head, |head| hyperloglog::check(head, length))?;
+    Ok(string::read(value, cold, with))
 }
 
 impl Apply<'_, '_> {

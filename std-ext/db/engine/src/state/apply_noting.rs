@@ -4,7 +4,7 @@ use super::apply::Apply;
 use super::shard::Core;
 use crate::event_flags::EventFlags;
 use crate::log::change::{LoggedChanges, LoggedOp};
-use crate::request::{Answer, Change, Expiry};
+use crate::request::{Answer, Change, Expiry, HashChange};
 
 /// Applies a change, and notes its events.
 #[cold]
@@ -43,7 +43,8 @@ pub(super) fn apply_noting(
     // The value was stored, and has expired at once.
     let is_over = done && after.is_none() && matches!(change, Change::Set { .. });
     let replaces = alias.is_some_and(|alias| alias.is_new)
-        || matches!(change, Change::Restore { .. }) && logged.is_some();
+        || matches!(change, Change::Restore { value, .. } if !value.continues())
+            && logged.is_some();
     // `new` is reported by `dbAdd`. RESTORE REPLACE and COPY REPLACE delete the old key first, so theirs is new, too.
     if is_over && before != Some(true) || after == Some(true) && (before != after || replaces) {
         events.note(EventFlags::NEW, "new", key);
@@ -57,6 +58,10 @@ pub(super) fn apply_noting(
     }
     for (kind, name) in names(change, logged, is_over, refused).into_iter().flatten() {
         events.note(kind, name, key);
+    }
+    // The hash has lost its last field.
+    if matches!(change, Change::Hash(_)) && before == Some(true) && after.is_none() {
+        events.note(EventFlags::GENERIC, "del", key);
     }
 }
 
@@ -98,7 +103,17 @@ fn names(
         (_, Some(Change::Expire { expiry: Expiry::Never, .. })) => generic("persist"),
         (_, Some(Change::Expire { .. })) => generic("expire"),
         (Change::Set { .. }, _) => string("set"),
+        (Change::Restore { value, .. }, _) if value.continues() => None,
         (Change::Restore { .. }, _) => generic("restore"),
+        (Change::Hash(change), _) => Some((
+            EventFlags::HASH,
+            match change {
+                HashChange::Set(_) | HashChange::SetIfAbsent(..) => "hset",
+                HashChange::Delete(_) | HashChange::Remove(_) => "hdel",
+                HashChange::Increment(..) => "hincrby",
+                HashChange::IncrementFloat(..) => "hincrbyfloat",
+            },
+        )),
         (Change::IncrementFloat(_), _) => string("incrbyfloat"),
         (Change::Increment(_), _) => string("incrby"),
         (Change::SetRange { .. }, _) => string("setrange"),

@@ -3,8 +3,8 @@
 
 use crate::request::{BitRange, BitUnit, Field, FieldType, FieldValues, Overflow};
 use crate::state::cold::ColdStore;
-use crate::state::record::Value;
-use crate::state::shard::{read_part, visit};
+use crate::state::value::string::StringValue;
+use crate::state::value::string::{read_part, visit};
 use std::ops::Range;
 
 /// Bytes that an integer of 64 bits touches at most.
@@ -37,7 +37,7 @@ fn byte(at: u64) -> usize {
 }
 
 /// Counts the bits in a part of a value that are set.
-pub fn count(value: Value<'_>, cold: Option<&ColdStore>, range: BitRange) -> i64 {
+pub fn count(value: StringValue<'_>, cold: Option<&ColdStore>, range: BitRange) -> i64 {
     // As Redis does: BITPOS makes the same range a part of one byte if both ends are before the value.
     if range.from < 0 && range.to < 0 && range.from > range.to {
         return 0;
@@ -73,7 +73,7 @@ fn ones(bytes: &[u8]) -> u64 {
 
 /// Returns the offset of the first such bit in a part of a value, or -1. If `padded`, zeros follow the part.
 pub fn find(
-    value: Value<'_>,
+    value: StringValue<'_>,
     cold: Option<&ColdStore>,
     (bit, range, padded): (bool, BitRange, bool),
 ) -> i64 {
@@ -123,7 +123,7 @@ fn first_but(bytes: &[u8], other: u8) -> Option<usize> {
 }
 
 /// Returns a bit of a value, false behind its end.
-pub fn bit(value: Value<'_>, cold: Option<&ColdStore>, offset: u64) -> bool {
+pub fn bit(value: StringValue<'_>, cold: Option<&ColdStore>, offset: u64) -> bool {
     let at = offset / 8;
     at < value.length() as u64
         && read_part(value, cold, byte(at)..byte(at) + 1, |bytes| {
@@ -132,16 +132,18 @@ pub fn bit(value: Value<'_>, cold: Option<&ColdStore>, offset: u64) -> bool {
 }
 
 /// Returns integers of a value as [`FieldValues`] stores them. Bits behind its end are zero.
-pub fn fields(value: Value<'_>, cold: Option<&ColdStore>, fields: &[Field]) -> Vec<u8> {
-    if let Value::Compressed(_, length) = value {
+pub fn fields(value: StringValue<'_>, cold: Option<&ColdStore>, fields: &[Field]) -> Vec<u8> {
+    if let StringValue::Compressed(_, length) = value {
         // Once for all fields: the store copies or decompresses the whole value.
-        return read_part(value, cold, 0..length, |bytes| all_fields(Value::Inline(bytes), fields));
+        return read_part(value, cold, 0..length, |bytes| {
+            all_fields(StringValue::Inline(bytes), fields)
+        });
     }
     all_fields(value, fields)
 }
 
 /// As [`fields`], of a value that is not compressed.
-fn all_fields(value: Value<'_>, fields: &[Field]) -> Vec<u8> {
+fn all_fields(value: StringValue<'_>, fields: &[Field]) -> Vec<u8> {
     let (mut stored, length) = (Vec::with_capacity(fields.len() * (WINDOW + 1)), value.length());
     for field in fields {
         let mut window = [0; WINDOW];
@@ -264,10 +266,14 @@ mod tests {
                 let inside = || part.clone().map(|n| (n.cast_signed(), bits[byte(n)]));
                 let ones = inside().filter(|(_, bit)| *bit).count().cast_signed() as i64;
                 let ones = if from < 0 && to < 0 && from > to { 0 } else { ones };
-                assert_eq!(count(Value::Inline(value), None, range), ones, "{range:?} {value:?}");
+                assert_eq!(
+                    count(StringValue::Inline(value), None, range),
+                    ones,
+                    "{range:?} {value:?}"
+                );
                 for wanted in [false, true] {
                     let first = inside().find(|(_, bit)| *bit == wanted).map_or(-1, |(n, _)| n);
-                    let found = find(Value::Inline(value), None, (wanted, range, false));
+                    let found = find(StringValue::Inline(value), None, (wanted, range, false));
                     assert_eq!(found, first, "{wanted} in {range:?} of {value:?}");
                 }
             }

@@ -1,6 +1,6 @@
 //! The store of compressed values: values that were not read lately are compressed.
 
-use crate::state::record::Value;
+use crate::state::value::stored_string::StringValue;
 use hedgerow::CompressedMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,17 +19,17 @@ impl ColdStore {
     }
 
     /// Stores a value if it is long enough and there is room. Otherwise returns it as an inline value.
-    pub fn store<'a>(&self, value: &'a [u8]) -> Value<'a> {
+    pub fn store<'a>(&self, value: &'a [u8]) -> StringValue<'a> {
         if value.len() < SHORTEST {
-            return Value::Inline(value);
+            return StringValue::Inline(value);
         }
         // Relaxed: tickets only have to be unique.
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         match self.map.insert(&ticket.to_ne_bytes(), &value) {
-            Ok(_) => Value::Compressed(ticket, value.len()),
+            Ok(_) => StringValue::Compressed(ticket, value.len()),
             // The store is full, or the value is too long for it. The record gets the value itself, and counts its
             // memory.
-            Err(_) => Value::Inline(value),
+            Err(_) => StringValue::Inline(value),
         }
     }
 

@@ -10,10 +10,11 @@
 
 use super::digest_cell::{DigestProgress, DigestRecords};
 use super::shard::pins::NamedRecords;
-use super::{HeldRecords, LockedShards, State, shard};
+use super::{HeldRecords, LockedShards, State};
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change::{self, LoggedChanges, LoggedOp};
+use crate::request::StoredValue;
 use crate::slots::{SLOTS, slot};
 use crate::state::logged_watermark::LoggedWatermark;
 use crate::state::role::Role;
@@ -191,7 +192,7 @@ impl State {
         // Each shard's hold ends with its iteration, so that its records wait for no other shard's hashes.
         for (records, _held) in shards {
             for record in records.iter().filter(|record| !record.is_expired(watermark)) {
-                shard::read(*record, self.cold.as_deref(), |value| {
+                record.value().each_part(self.cold.as_deref(), &mut |value| {
                     add_key(&mut parts, record.key(), record.expires_at(), value);
                 });
             }
@@ -200,12 +201,28 @@ impl State {
     }
 }
 
-/// Adds a key to the digests of ranges of slots.
-pub fn add_key(parts: &mut [DigestPart; PARTS], key: &[u8], expires_at: Option<u64>, value: &[u8]) {
+/// Adds a key, or a further part of its value, to the digests of ranges of slots.
+pub fn add_key(
+    parts: &mut [DigestPart; PARTS],
+    key: &[u8],
+    expires_at: Option<u64>,
+    value: StoredValue<'_>,
+) {
     let part = &mut parts[usize::from(slot(key)) / PART];
-    part.keys += 1;
     // Added, not combined by XOR, in which a record that was counted twice would vanish.
-    part.hash = part.hash.wrapping_add(hash(key, expires_at, value));
+    let mut add = |value: &[&[u8]]| {
+        part.hash = part.hash.wrapping_add(hash(key, expires_at, value));
+    };
+    part.keys += u64::from(!value.continues());
+    match value {
+        StoredValue::String(value) => add(&[value]),
+        // By field: the digest does not depend on their order, nor on the parts in which they come.
+        StoredValue::Hash(hash) => {
+            for (field, value) in hash.iter() {
+                add(&[b"hash", &(field.len() as u64).to_le_bytes(), field, value]);
+            }
+        }
+    }
 }
 
 /// Ends a digest, also one that failed: records that were noted but never hashed may be freed.
@@ -222,14 +239,16 @@ impl Drop for EndsDigest<'_> {
     }
 }
 
-fn hash(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> u128 {
+fn hash(key: &[u8], expires_at: Option<u64>, value: &[&[u8]]) -> u128 {
     let mut hash = Sha256::new();
     // Lengths in front: otherwise a key's end could be a value's beginning.
     hash.update((key.len() as u64).to_le_bytes());
     hash.update(key);
     hash.update([u8::from(expires_at.is_some())]);
     hash.update(expires_at.unwrap_or(0).to_le_bytes());
-    hash.update(value);
+    for part in value {
+        hash.update(part);
+    }
     let full = hash.finalize();
     let mut half = [0; 16];
     half.copy_from_slice(&full[..16]);

@@ -13,8 +13,9 @@ use crate::slots::slot;
 use crate::state::State;
 use crate::state::key_tracker::Invalidates;
 use crate::state::random::Random;
-use crate::state::record::{Record, Value};
+use crate::state::record::Record;
 use crate::state::shard::Core;
+use crate::state::value::string::StringValue;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -171,9 +172,9 @@ fn evict_some(
             };
             // What the store will free is not known before. The length before compression is too much, so the loop ends
             // early at worst, and the next step continues.
-            let compressed = match record.value() {
-                Value::Compressed(_, length) => length,
-                Value::Inline(_) | Value::Rope(..) => 0,
+            let compressed = match record.string() {
+                Some(StringValue::Compressed(_, length)) => length,
+                _ => 0,
             };
             evicted.bytes += record.memory() + compressed;
             evicted.keys += 1;

@@ -3,7 +3,7 @@
 use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::log::{BatchMark, Lsn};
 use crate::options::{MAX_DATABASES, Options};
-use crate::request::{Answer, Change};
+use crate::request::{Answer, Change, StoredValue};
 use crate::slot_set::SlotSet;
 use crate::slots::{SLOTS, slot};
 use crate::state::apply::Apply;
@@ -32,8 +32,8 @@ pub struct ReplayedState {
     pub slots: Vec<(SlotSet, bool)>,
 }
 
-/// Called with a key, its expiration and its value.
-pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
+/// Called with a key, its expiration and its value; several times with the parts of a long one.
+pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, StoredValue<'_>) + 'a;
 
 /// The shards of the databases that are being loaded. No reader sees them yet.
 ///
@@ -134,23 +134,30 @@ impl LoadingShards {
         }
     }
 
-    /// Stores a key of a database from the snapshot.
+    /// Stores a key of a database from the snapshot, or adds a further part of its value.
     pub(crate) fn load_into(
         &self,
         database: u16,
         key: &[u8],
         expires_at: Option<u64>,
-        value: &[u8],
+        value: StoredValue<'_>,
     ) {
         let mut core = self.at(database, key).lock();
         let stored = core.find(key);
-        core.put(stored, key, value, expires_at);
+        match value {
+            StoredValue::String(value) => core.put(stored, key, value, expires_at),
+            StoredValue::Hash(hash) => {
+                let current = stored.filter(|_| hash.continues());
+                core.edit_hash(stored, current, key, expires_at, |edit| edit.add(hash));
+                core.publish_if_large();
+            }
+        }
     }
 
     /// Stores a key of database 0.
     #[cfg(any(test, feature = "test-support"))]
     pub fn load(&self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
-        self.load_into(0, key, expires_at, value);
+        self.load_into(0, key, expires_at, StoredValue::String(value));
     }
 
     /// Replays a log entry. `from` returns, for a hash slot, the first entry that the snapshot does not contain:
@@ -327,7 +334,9 @@ impl LoadingShards {
         for shard in self.of(database) {
             let mut core = shard.lock();
             for record in core.begin_snapshot() {
-                core.read(record, |value| each(record.key(), record.expires_at(), value));
+                record.value().each_part(core.cold(), &mut |value| {
+                    each(record.key(), record.expires_at(), value);
+                });
             }
             core.end_snapshot(None, 0);
         }
@@ -412,7 +421,8 @@ mod tests {
         let core = shards.at(0, b"key").lock();
         let record = core.find(b"key").unwrap();
         assert_eq!(record.expires_at(), Some(103), "replayed at another time");
-        core.read(record, |value| assert_eq!(value, b"6", "replayed at another time"));
+        let value = record.string().unwrap();
+        core.read(value, |value| assert_eq!(value, b"6", "replayed at another time"));
     }
 
     #[test]

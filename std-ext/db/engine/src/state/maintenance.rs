@@ -69,7 +69,8 @@ fn scan_buckets(core: &Core, from: u64, mut see: impl FnMut(Record) -> bool) -> 
 }
 
 /// Removes some expired keys of a shard. Returns true if more than a quarter of the scanned keys with a TTL had
-/// expired, as Redis's active expire cycle does to decide whether to go on.
+/// expired, as Redis's active expire cycle does to decide whether to go on, or if blocks of long values are to be
+/// freed.
 fn active_expire_cycle(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
     // A busy shard is left to the next cycle.
@@ -81,8 +82,9 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     if core.reclaim(state.log.committed()) {
         state.shrink(shard, &mut core);
     }
+    let frees_blocks = core.has_blocks_to_free();
     if shard.stats().keys_with_ttl() == 0 {
-        return false;
+        return frees_blocks;
     }
     // Read under the lock: a follower's time may go back.
     let time = state.removal_time(&mut core);
@@ -104,7 +106,7 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     state.shrink(shard, &mut core);
     // Relaxed: a count.
     state.expired.fetch_add(number as u64, Ordering::Relaxed);
-    number * 4 > ending
+    number * 4 > ending || frees_blocks
 }
 
 /// Moves some records of all shards out of slabs that are used little. Returns whether it has moved any.

@@ -19,6 +19,7 @@
 
 pub mod apply;
 mod apply_bits;
+mod apply_hash;
 pub(crate) mod apply_hyperloglog;
 mod apply_noting;
 pub mod bits;
@@ -60,7 +61,10 @@ pub(crate) mod slot_lsns;
 mod subscriptions;
 mod tracked;
 pub mod transfer;
+#[allow(dead_code)]
+pub(crate) mod tree;
 pub mod usage;
+pub mod value;
 pub mod watched_keys;
 mod watermark;
 pub(crate) mod xxh3;

@@ -58,7 +58,7 @@ impl KeyEvents {
 pub(crate) fn missed_key<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let (key, query) = request.query()?;
     let is_silent =
-        matches!(query, Query::Prefix(_) | Query::MemoryUsage | Query::IdleTime | Query::Frequency);
+        matches!(query, Query::Encoding | Query::MemoryUsage | Query::IdleTime | Query::Frequency);
     (!is_silent).then_some(key)
 }
 

@@ -3,28 +3,36 @@
 //!
 //! ```text
 //! key's length 16 | value's length and flags 16 | usage 32 | expiration 64, if any | key | value, or a reference
-//! reference: its length 32 | pointer or ticket 64
+//! reference to a string: its length 32 | pointer or ticket 64
+//! reference to the tree of a hash: number of fields 32 | root 64 | bytes of memory, and whether it is a table 64
 //! ```
 
+use crate::request::PackedHash;
 use crate::state::rope::{MAX_INLINE, Rope};
 use crate::state::slabs;
+use crate::state::tree::Tree;
+use crate::state::value::Value;
+use crate::state::value::hash::{HashTree, HashValue, LONGEST_PACKED};
+use crate::state::value::string::{RopeRef, StringValue};
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
-use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Flags beside the value's length: the key has a TTL; the value is stored outside of the record, and the length is one
-/// of the two kinds below.
+/// Flags beside the value's length: the key has a TTL; the value is no string in the record, and the length is one of
+/// the kinds below.
 const HAS_TTL: u16 = 1 << 15;
-const OUT_OF_LINE: u16 = 1 << 14;
-const LENGTH: u16 = OUT_OF_LINE - 1;
-/// In place of the length: the value is compressed, or in a rope.
+const SPECIAL: u16 = 1 << 14;
+const LENGTH: u16 = SPECIAL - 1;
+/// In place of the length: the value is compressed, in a rope, or in a tree; or it is a packed hash of as many bytes
+/// more than [`PACKED`].
 const TICKET: u16 = 0;
 const ROPE: u16 = 1;
+const HASH_TREE: u16 = 2;
+const PACKED: u16 = 8;
+
+const _: () = assert!(LONGEST_PACKED <= (LENGTH - PACKED) as usize);
 
 #[repr(C)]
 struct RecordHeader {
@@ -38,45 +46,9 @@ const TTL_BYTES: usize = size_of::<u64>();
 /// The parts of the reference to a value outside: its length, and the pointer or ticket.
 const INDIRECT_LENGTH: usize = size_of::<u32>();
 const INDIRECT: usize = INDIRECT_LENGTH + size_of::<u64>();
-
-/// A value as a record stores it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// The value itself: at most [`MAX_INLINE`] bytes.
-    Inline(&'a [u8]),
-    /// The ticket and the length of a compressed value.
-    Compressed(u64, usize),
-    /// The rope that contains it, and its length.
-    Rope(RopeRef<'a>, usize),
-}
-
-impl Value<'_> {
-    /// Returns the value's length in bytes.
-    pub fn length(&self) -> usize {
-        match self {
-            Self::Inline(bytes) => bytes.len(),
-            Self::Compressed(_, length) | Self::Rope(_, length) => *length,
-        }
-    }
-}
-
-/// A reference to a rope. Its owner holds a reference count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RopeRef<'a>(NonNull<Rope>, PhantomData<&'a Rope>);
-
-impl<'a> RopeRef<'a> {
-    pub fn of(rope: &'a Arc<Rope>) -> Self {
-        let at = Arc::as_ptr(rope).cast_mut();
-        Self(NonNull::new(at).expect("an allocation has an address"), PhantomData)
-    }
-
-    /// Returns the rope without a reference count of its own.
-    pub(crate) fn rope(self) -> impl Deref<Target = Arc<Rope>> + use<'a> {
-        // SAFETY: the pointer is from `Arc::as_ptr` or `Arc::into_raw`. The lifetime `'a` keeps another owner of the
-        // rope alive, and `ManuallyDrop` keeps its count.
-        ManuallyDrop::new(unsafe { Arc::from_raw(self.0.as_ptr()) })
-    }
-}
+/// Bytes of the reference to a tree, whose last number has this flag.
+const TREE: usize = INDIRECT + size_of::<u64>();
+const IS_TABLE: u64 = 1 << 63;
 
 /// A pointer to a record.
 ///
@@ -100,18 +72,22 @@ impl Record {
     /// limits of `request`.
     #[inline(always)]
     pub fn new(key: &[u8], value: Value<'_>, expires_at: Option<u64>, usage: u32) -> Self {
-        let word = match value {
-            Value::Inline(bytes) => {
+        let (word, here): (u16, &[u8]) = match value {
+            Value::String(StringValue::Inline(bytes)) => {
                 assert!(bytes.len() <= MAX_INLINE, "longer values are stored outside");
-                bytes.len() as u16
+                (bytes.len() as u16, bytes)
             }
-            Value::Compressed(..) => OUT_OF_LINE | TICKET,
-            Value::Rope(..) => OUT_OF_LINE | ROPE,
+            Value::String(StringValue::Compressed(..)) => (SPECIAL | TICKET, b""),
+            Value::String(StringValue::Rope(..)) => (SPECIAL | ROPE, b""),
+            Value::Hash(HashValue::Tree(_)) => (SPECIAL | HASH_TREE, b""),
+            Value::Hash(HashValue::Packed(hash)) => {
+                assert!(hash.bytes().len() <= LONGEST_PACKED, "longer hashes are trees");
+                (SPECIAL | (PACKED + hash.bytes().len() as u16), hash.bytes())
+            }
         };
         let word = word | if expires_at.is_some() { HAS_TTL } else { 0 };
         let key_length = u16::try_from(key.len()).expect("keys have been measured");
         let header = RecordHeader { key_length, usage: AtomicU32::new(usage), value: word };
-        let length = u32::try_from(value.length()).expect("values have been measured");
         let room = slabs::allocate(header.size());
         let this = room.cast::<RecordHeader>();
         let (key_at, value_at) = header.places();
@@ -125,33 +101,25 @@ impl Record {
             let room = room.as_ptr();
             room.add(key_at).copy_from_nonoverlapping(key.as_ptr(), key.len());
             let to = room.add(value_at);
-            let away = to.add(if word & OUT_OF_LINE == 0 { 0 } else { INDIRECT_LENGTH });
-            match value {
-                Value::Inline(bytes) => to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()),
-                Value::Compressed(ticket, _) => away.cast::<u64>().write_unaligned(ticket),
-                Value::Rope(rope_ref, _) => {
-                    let share = Arc::into_raw(Arc::clone(&rope_ref.rope()));
-                    away.cast::<*const Rope>().write_unaligned(share);
-                }
-            }
-            if word & OUT_OF_LINE != 0 {
-                to.cast::<u32>().write_unaligned(length);
+            to.copy_from_nonoverlapping(here.as_ptr(), here.len());
+            if word & SPECIAL != 0 {
+                write_reference(value, to);
             }
         }
         Self(this)
     }
 
-    /// Frees the record.
+    /// Frees the record, and not the tree of a hash, which another record may have taken over.
     ///
     /// # Safety
     /// No pointer to it is used any more.
     pub unsafe fn free(self) {
         let size = self.header().size();
-        if self.header().value & OUT_OF_LINE != 0
-            && let Value::Rope(rope_ref, _) = self.value()
+        if self.header().value & SPECIAL != 0
+            && let Value::String(StringValue::Rope(rope_ref, _)) = self.value()
         {
             // SAFETY: `new` has taken this reference count.
-            drop(unsafe { Arc::from_raw(rope_ref.0.as_ptr()) });
+            drop(unsafe { Arc::from_raw(rope_ref.as_ptr()) });
         }
         // SAFETY: `new` has allocated it with this size, which depends only on fields that do not change.
         unsafe { slabs::free(self.0.cast(), size) };
@@ -188,25 +156,71 @@ impl Record {
     pub fn value(&self) -> Value<'_> {
         let header = self.header();
         let (at, word) = (header.places().1, header.value & LENGTH);
-        if header.value & OUT_OF_LINE == 0 {
-            return Value::Inline(self.bytes(at, word.into()));
+        if header.value & SPECIAL == 0 {
+            return Value::String(StringValue::Inline(self.bytes(at, word.into())));
         }
-        self.out_of_line(at, word)
+        self.special(at, word)
     }
 
-    /// Returns a value that is stored outside. `at` is the offset of the reference to it.
+    /// Returns a value that is no string in the record. `at` is the offset of the value, or of the reference to it.
     #[inline(never)]
-    fn out_of_line(&self, at: usize, kind: u16) -> Value<'_> {
-        // SAFETY: the record was not freed, and `new` has written this reference.
+    fn special(&self, at: usize, kind: u16) -> Value<'_> {
+        if kind >= PACKED {
+            let bytes = self.bytes(at, (kind - PACKED).into());
+            return Value::Hash(HashValue::Packed(PackedHash::trusted(bytes)));
+        }
+        // SAFETY: the record was not freed, and `new` has written this reference. The value lives as long as it.
         unsafe {
             let at = self.0.as_ptr().cast::<u8>().add(at);
-            let length = at.cast::<u32>().read_unaligned() as usize;
-            let at = at.add(INDIRECT_LENGTH);
-            if kind == TICKET {
-                return Value::Compressed(at.cast::<u64>().read_unaligned(), length);
+            let length = at.cast::<u32>().read_unaligned();
+            let (at, behind) = (at.add(INDIRECT_LENGTH), at.add(INDIRECT));
+            match kind {
+                TICKET => {
+                    let ticket = at.cast::<u64>().read_unaligned();
+                    Value::String(StringValue::Compressed(ticket, length as usize))
+                }
+                ROPE => {
+                    let rope = NonNull::new_unchecked(at.cast::<*mut Rope>().read_unaligned());
+                    Value::String(StringValue::Rope(RopeRef::from_raw(rope), length as usize))
+                }
+                _ => {
+                    let root = NonNull::new_unchecked(at.cast::<*mut u8>().read_unaligned());
+                    let last = behind.cast::<u64>().read_unaligned();
+                    let tree = Tree::from_parts((root, length, last & !IS_TABLE));
+                    Value::Hash(HashValue::Tree(HashTree::new(tree, last & IS_TABLE != 0)))
+                }
             }
-            let rope = at.cast::<*mut Rope>().read_unaligned();
-            Value::Rope(RopeRef(NonNull::new_unchecked(rope), PhantomData), length)
+        }
+    }
+
+    /// Returns the value if it is a string.
+    #[inline]
+    pub fn string(&self) -> Option<StringValue<'_>> {
+        self.value().string()
+    }
+
+    /// Returns the value if it is a hash.
+    pub(crate) fn hash(&self) -> Option<HashValue<'_>> {
+        match self.value() {
+            Value::Hash(hash) => Some(hash),
+            Value::String(_) => None,
+        }
+    }
+
+    /// Returns the tree of a hash that has one.
+    #[inline]
+    pub(crate) fn tree(self) -> Option<Tree> {
+        match self.value() {
+            Value::Hash(HashValue::Tree(hash)) => Some(hash.tree()),
+            Value::Hash(HashValue::Packed(_)) | Value::String(_) => None,
+        }
+    }
+
+    /// Returns the ticket of a compressed value.
+    pub(crate) fn ticket(self) -> Option<u64> {
+        match self.value() {
+            Value::String(StringValue::Compressed(ticket, _)) => Some(ticket),
+            _ => None,
         }
     }
 
@@ -250,18 +264,55 @@ impl Record {
         self.header().usage.load(Ordering::Relaxed)
     }
 
-    /// Returns the bytes of the record and its rope, with the allocator's overhead.
+    /// Returns the bytes of the record and what it refers to, with the allocator's overhead. Does not read a tree,
+    /// which may have changed since: see [`Undo::Superseded`](super::shard::undo::Undo).
     pub fn memory(self) -> usize {
         let header = self.header();
         let own = slabs::footprint(header.size());
-        if header.value & OUT_OF_LINE == 0 { own } else { own + self.memory_out_of_line() }
+        if header.value & SPECIAL == 0 { own } else { own + self.memory_outside() }
     }
 
     #[inline(never)]
-    fn memory_out_of_line(self) -> usize {
+    fn memory_outside(self) -> usize {
         match self.value() {
-            Value::Rope(rope_ref, length) => rope_ref.rope().memory(length),
-            Value::Inline(_) | Value::Compressed(..) => 0,
+            Value::String(StringValue::Rope(rope_ref, length)) => rope_ref.rope().memory(length),
+            Value::Hash(HashValue::Tree(hash)) => hash.tree().bytes() as usize,
+            Value::String(_) | Value::Hash(HashValue::Packed(_)) => 0,
+        }
+    }
+}
+
+/// Writes the reference to a value, with a reference count of its own for a rope. Nothing if the value is in the
+/// record.
+///
+/// # Safety
+/// There is room for it.
+#[inline(never)]
+unsafe fn write_reference(value: Value<'_>, to: *mut u8) {
+    let length = match value {
+        Value::String(value) => u32::try_from(value.length()).expect("values have been measured"),
+        Value::Hash(HashValue::Tree(hash)) => hash.tree().entries(),
+        Value::Hash(HashValue::Packed(_)) => return,
+    };
+    // SAFETY: the caller has promised the room.
+    unsafe {
+        to.cast::<u32>().write_unaligned(length);
+        let (away, behind) = (to.add(INDIRECT_LENGTH), to.add(INDIRECT));
+        match value {
+            Value::String(StringValue::Compressed(ticket, _)) => {
+                away.cast::<u64>().write_unaligned(ticket);
+            }
+            Value::String(StringValue::Rope(rope_ref, _)) => {
+                let share = Arc::into_raw(Arc::clone(&rope_ref.rope()));
+                away.cast::<*const Rope>().write_unaligned(share);
+            }
+            Value::Hash(HashValue::Tree(hash)) => {
+                let flag = if hash.is_table() { IS_TABLE } else { 0 };
+                let (root, _, bytes) = hash.tree().into_parts();
+                away.cast::<*mut u8>().write_unaligned(root.as_ptr());
+                behind.cast::<u64>().write_unaligned(bytes | flag);
+            }
+            Value::String(StringValue::Inline(_)) | Value::Hash(HashValue::Packed(_)) => {}
         }
     }
 }
@@ -276,9 +327,18 @@ impl RecordHeader {
 
     /// Returns the bytes of the record.
     fn size(&self) -> usize {
-        let here = self.value & OUT_OF_LINE == 0;
-        let value = if here { usize::from(self.value & LENGTH) } else { INDIRECT };
+        let length = self.value & LENGTH;
+        let value = if self.value & SPECIAL == 0 { length.into() } else { special_bytes(length) };
         self.places().1 + value
+    }
+}
+
+/// Returns the bytes in the record of a value of a kind.
+fn special_bytes(kind: u16) -> usize {
+    match kind {
+        TICKET | ROPE => INDIRECT,
+        HASH_TREE => TREE,
+        packed => (packed - PACKED).into(),
     }
 }
 
@@ -305,6 +365,7 @@ impl Eq for Record {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::HashPacker;
 
     #[test]
     fn a_record_is_what_it_was_made_of() {
@@ -313,9 +374,13 @@ mod tests {
             let (key, value) = (vec![b'k'; key], vec![b'v'; value]);
             let rope = Rope::of(&value);
             for expires_at in [None, Some(0), Some(u64::MAX)] {
-                let here = Value::Inline(&value[..value.len().min(MAX_INLINE)]);
-                let away = Value::Compressed(u64::MAX - 1, value.len());
-                for value in [here, away, Value::Rope(RopeRef::of(&rope), value.len())] {
+                let here = StringValue::Inline(&value[..value.len().min(MAX_INLINE)]);
+                let away = StringValue::Compressed(u64::MAX - 1, value.len());
+                let rope = StringValue::Rope(RopeRef::of(&rope), value.len());
+                let mut packer = HashPacker::new();
+                packer.push(b"field", &value[..value.len().min(LONGEST_PACKED - 20)]);
+                let packed = Value::Hash(HashValue::Packed(packer.packed()));
+                for value in [here, away, rope].map(Value::String).into_iter().chain([packed]) {
                     let record = Record::new(&key, value, expires_at, now);
                     assert_eq!((record.key(), record.value()), (&key[..], value));
                     assert_eq!((record.expires_at(), record.usage()), (expires_at, now));
@@ -330,7 +395,7 @@ mod tests {
 
     #[test]
     fn keys_expire_on_time() {
-        let record = Record::new(b"k", Value::Inline(b"v"), Some(1000), 0);
+        let record = Record::new(b"k", Value::String(StringValue::Inline(b"v")), Some(1000), 0);
         assert!(!record.is_expired(999) && record.is_expired(1000));
         record.set_usage(5);
         assert_eq!(record.usage(), 5);

@@ -16,11 +16,13 @@ use crate::state::filtered_counts::FilteredCounts;
 use crate::state::key_tracker::Invalidates;
 use crate::state::limit::MemoryLimit;
 use crate::state::noted_events::NotedEvents;
-use crate::state::record::{Record, RopeRef, Value};
+use crate::state::record::Record;
 use crate::state::rope::{MAX_INLINE, Rope};
 use crate::state::shard_stats::ShardStats;
 use crate::state::slot_counts::{SlotCount, SlotCounts};
 use crate::state::usage::UsageClock;
+use crate::state::value::Value;
+use crate::state::value::string::{self, RopeRef, StringValue};
 use crate::state::watched_keys::WatchedKeys;
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
@@ -30,15 +32,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod hashes;
 pub mod pins;
-mod undo;
-mod values;
+mod rollback;
+pub(crate) mod undo;
 
 use pins::{NamedRecords, SnapshotPins};
 use undo::Undo;
-
-pub use values::read;
-pub(crate) use values::{read_part, read_pieces, visit};
 
 pub(crate) type ShardReader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
 /// A published state of a shard, which does not change while this lives.
@@ -50,6 +50,10 @@ type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 const MIN_CAPACITY: usize = 64;
 /// No record is relocated while more steps than this wait for the log.
 const MOST_DEFERRED: usize = 1 << 12;
+/// Blocks of trees that a publication frees, so that a client's change takes a few microseconds longer at most; and
+/// those that the maintenance thread frees while it holds the lock.
+const BLOCKS_A_PUBLISH: usize = 64;
+const BLOCKS_A_RECLAIM: usize = 1 << 11;
 
 /// A shard, shared by all threads.
 pub struct Shard {
@@ -245,16 +249,17 @@ impl Core {
         self.writer.get_key_value(key).map(|(record, ())| *record)
     }
 
-    /// Calls `with` with the value of a record and returns the result.
-    pub fn read<R>(&self, record: Record, with: impl FnOnce(&[u8]) -> R) -> R {
-        read(record, self.context.cold.as_deref(), with)
+    /// Calls `with` with a string and returns the result.
+    pub fn read<R>(&self, value: StringValue<'_>, with: impl FnOnce(&[u8]) -> R) -> R {
+        string::read(value, self.context.cold.as_deref(), with)
     }
 
     /// Stores a value. `old` is the key's present record.
     pub fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], expires_at: Option<u64>) {
         // The common case, kept short so that it is inlined.
         if self.context.cold.is_none() && value.len() <= MAX_INLINE {
-            return self.place(old, old, key, Value::Inline(value), expires_at, TicketOrigin::NEW);
+            let value = Value::String(StringValue::Inline(value));
+            return self.place(old, old, key, value, expires_at, TicketOrigin::NEW);
         }
         self.put_out_of_line(old, key, value, expires_at);
     }
@@ -268,15 +273,20 @@ impl Core {
         value: &[u8],
         expires_at: Option<u64>,
     ) {
-        let stored =
-            self.context.cold.as_deref().map_or(Value::Inline(value), |cold| cold.store(value));
+        let stored = self
+            .context
+            .cold
+            .as_deref()
+            .map_or(StringValue::Inline(value), |cold| cold.store(value));
         match stored {
-            Value::Inline(value) if value.len() > MAX_INLINE => {
+            StringValue::Inline(value) if value.len() > MAX_INLINE => {
                 let rope = Rope::of(value);
-                let value = Value::Rope(RopeRef::of(&rope), value.len());
-                self.place(old, old, key, value, expires_at, TicketOrigin::NEW);
+                let value = StringValue::Rope(RopeRef::of(&rope), value.len());
+                self.place(old, old, key, Value::String(value), expires_at, TicketOrigin::NEW);
             }
-            stored => self.place(old, old, key, stored, expires_at, TicketOrigin::NEW),
+            stored => {
+                self.place(old, old, key, Value::String(stored), expires_at, TicketOrigin::NEW);
+            }
         }
     }
 
@@ -293,6 +303,12 @@ impl Core {
     ) {
         let is_old = old.is_some_and(|old| old.is_same(record));
         let origin = TicketOrigin { from_old: is_old, moved_in: true };
+        // [TR-2] Two records have the tree now. A change of one of them in place would change the other, to which a
+        // rollback may return; and the number must be greater than those of the tree, which may come from another
+        // shard.
+        if record.tree().is_some() {
+            self.window = 0;
+        }
         self.place(old, Some(record), key, record.value(), expires_at, origin);
     }
 
@@ -324,13 +340,14 @@ impl Core {
         parts: &[(usize, &[u8])],
     ) {
         let expires_at = current.and_then(|record| record.expires_at());
-        let length = current.map_or(0, |record| record.value().length());
+        let before = current.as_ref().and_then(Record::string);
+        let length = before.map_or(0, |value| value.length());
         let total = parts.iter().map(|(at, part)| at + part.len()).fold(length, usize::max);
         if total <= MAX_INLINE {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
-            if let Some(record) = current {
-                self.read(record, |value| scratch.extend_from_slice(value));
+            if let Some(before) = before {
+                self.read(before, |value| scratch.extend_from_slice(value));
             }
             scratch.resize(total, 0);
             for (at, part) in parts {
@@ -340,30 +357,23 @@ impl Core {
             self.scratch = scratch;
             return;
         }
-        let rope = if let Some(Value::Rope(rope_ref, _)) = current.as_ref().map(Record::value) {
-            Arc::clone(&rope_ref.rope())
-        } else {
-            current.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
+        let rope = match before {
+            Some(StringValue::Rope(rope_ref, _)) => Arc::clone(&rope_ref.rope()),
+            Some(before) => self.read(before, Rope::of),
+            None => Rope::of(b""),
         };
         let (window, replaced) = (self.window(), self.replaced);
         // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
         // is new. No other changes have this window, and none of its records was published.
         let (rope, copied) = unsafe { rope.write(length, parts, window) };
-        let value = Value::Rope(RopeRef::of(&rope), total);
+        let value = Value::String(StringValue::Rope(RopeRef::of(&rope), total));
         self.place(old, old, key, value, expires_at, TicketOrigin::NEW);
         // The new record shares the rest with the old one.
         self.replaced = replaced.saturating_add(copied);
     }
 
-    /// Returns the number of the changes since the last publish. No other shard has the same, because ropes move
-    /// between shards.
     fn window(&mut self) -> u64 {
-        static WINDOWS: AtomicU64 = AtomicU64::new(1);
-        if self.window == 0 {
-            // Relaxed: a number that nobody else gets, and nothing else.
-            self.window = WINDOWS.fetch_add(1, Ordering::Relaxed);
-        }
-        self.window
+        present_window(&mut self.window)
     }
 
     /// Returns the bytes of values that changes since the last publish have replaced.
@@ -384,10 +394,23 @@ impl Core {
     ) {
         let usage = self.usage_clock().of_written(before);
         let new = Record::new(key, value, expires_at, usage);
+        let step = |record| Undo::Removed { record, moved_out: from_old, moved_in };
+        self.insert(new, old, moved_in, step);
+    }
+
+    /// Inserts a record. `step` returns how the removal of the key's present record is undone.
+    #[inline(always)]
+    fn insert(
+        &mut self,
+        new: Record,
+        old: Option<Record>,
+        moved_in: bool,
+        step: impl FnOnce(Record) -> Undo,
+    ) {
         self.count_inserted(new, old);
         self.writer.insert(new, ());
         match old {
-            Some(record) => self.retire(Undo::Removed { record, moved_out: from_old, moved_in }),
+            Some(record) => self.retire(step(record)),
             None if self.records_undo => {
                 self.unpublished.push(Undo::Inserted { record: new, moved_in });
             }
@@ -527,8 +550,8 @@ impl Core {
     /// Returns the records that were removed or replaced since the last publication.
     pub(super) fn removed(&self) -> impl Iterator<Item = &Record> {
         self.unpublished.iter().filter_map(|step| match step {
-            Undo::Removed { record, .. } => Some(record),
-            Undo::Inserted { .. } => None,
+            Undo::Removed { record, .. } | Undo::Superseded(record) => Some(record),
+            Undo::Inserted { .. } | Undo::Cut(_) => None,
         })
     }
 
@@ -557,48 +580,9 @@ impl Core {
         self.is_logged
     }
 
-    /// Undoes all changes since the last publish, which began with [`record_undo`](Self::record_undo). The caller
-    /// publishes the result as of log entry 0: its steps must never be undone a second time.
-    pub(crate) fn undo_unpublished(&mut self) {
-        let steps = std::mem::take(&mut self.unpublished);
-        self.undo(steps);
-    }
-
     /// Returns whether there are changes that were not published.
     pub(crate) fn has_unpublished(&self) -> bool {
         !self.unpublished.is_empty()
-    }
-
-    /// Undoes the changes of log entries after `committed`. The caller publishes the result.
-    pub fn roll_back(&mut self, committed: Lsn) {
-        let from = self.deferred.partition_point(|(entry, _)| *entry <= committed);
-        let mut steps: Vec<Undo> = self.deferred.drain(from..).map(|(_, step)| step).collect();
-        // One publish is one entry: all of its steps are undone, or none.
-        if self.retired_lsn > committed {
-            steps.append(&mut self.retired);
-        }
-        // A panic may have left changes without a log entry.
-        steps.append(&mut self.unpublished);
-        self.undo(steps);
-    }
-
-    fn undo(&mut self, steps: Vec<Undo>) {
-        // In reverse order: an earlier step of a key expects the record that it left.
-        for step in steps.into_iter().rev() {
-            match step {
-                Undo::Inserted { record, moved_in: false } => self.remove(record),
-                // The other record owns the ticket again, so freeing this one must not free the compressed value.
-                Undo::Inserted { record, moved_in: true } => self.remove_moved(record),
-                Undo::Removed { record, moved_in, .. } => {
-                    let successor = self.find(record.key());
-                    self.count_inserted(record, successor);
-                    self.writer.insert(record, ());
-                    if let Some(record) = successor {
-                        self.retire(Undo::Removed { record, moved_out: moved_in, moved_in: false });
-                    }
-                }
-            }
-        }
     }
 
     /// Publishes all changes to readers. None of them belongs to a log entry after `entry`, and the entries up to
@@ -608,7 +592,7 @@ impl Core {
         if !self.writer.has_changes() {
             return;
         }
-        // From here on readers may see the ropes of these changes.
+        // [TR-1] From here on readers may see the ropes and the trees of these changes: none is changed in place.
         (self.window, self.replaced) = (0, 0);
         // Waits until no reader uses the state before the present one. So no reader can reach the records in `retired`
         // any more.
@@ -626,7 +610,7 @@ impl Core {
     }
 
     /// Frees the records that no reader can reach and no rollback needs. Does not wait for readers. Returns whether all
-    /// readers have left the earlier states.
+    /// readers have left the earlier states, and nothing waits to be freed but for the log or a snapshot.
     pub(crate) fn reclaim(&mut self, committed: Lsn) -> bool {
         let quiescent = !self.writer.has_changes() && !self.writer.is_pending();
         // Readers of an earlier state may still reach `retired`. What is in `deferred` only waits for the log.
@@ -635,13 +619,19 @@ impl Core {
         } else {
             self.reclaim_deferred(committed);
         }
-        quiescent
+        quiescent & self.pins.free_blocks(BLOCKS_A_RECLAIM)
+    }
+
+    /// Returns whether blocks of trees wait to be freed, step by step.
+    pub(crate) fn has_blocks_to_free(&self) -> bool {
+        self.pins.has_blocks()
     }
 
     /// Frees the records in `retired`: they were removed before the earliest state that a reader can have was
     /// published.
     fn reclaim_retired(&mut self, committed: Lsn) {
         self.reclaim_deferred(committed);
+        self.pins.free_blocks(BLOCKS_A_PUBLISH);
         let entry = self.retired_lsn;
         // A rollback may still put these records back.
         if entry > committed {
@@ -689,7 +679,8 @@ impl Core {
     /// Returns all records. None of them is freed until `end_snapshot`, and no record that is removed meanwhile, unless
     /// the caller names those that it reads ([`name_records`](Self::name_records)).
     pub fn begin_snapshot(&mut self) -> Vec<Record> {
-        self.pins.begin();
+        self.window = 0;
+        self.pins.begin(present_window(&mut self.window));
         self.records().collect()
     }
 
@@ -717,17 +708,28 @@ impl Drop for Core {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         let deferred = self.deferred.drain(..).map(|(_, step)| step);
         let steps = self.unpublished.drain(..).chain(self.retired.drain(..)).chain(deferred);
-        let steps = steps.chain(self.pins.drain());
-        let gone = steps.filter_map(|step| match step {
-            Undo::Inserted { .. } => None,
-            Undo::Removed { record, .. } => Some(record),
+        let all = all.into_iter().map(|record| Undo::Removed {
+            record,
+            moved_out: false,
+            moved_in: false,
         });
-        for record in gone.chain(all) {
-            // SAFETY: no reader is left, and dropping the map does not access its entries.
-            unsafe { record.free() };
-        }
+        // Dropping the map does not access its entries.
+        self.pins.free_all(steps.chain(all));
     }
 }
 
+/// Returns the number of the changes since the last publish, of which 0 means that there is none yet. The numbers of
+/// all shards are different, because ropes and trees move between shards, and ascend.
+fn present_window(window: &mut u64) -> u64 {
+    static WINDOWS: AtomicU64 = AtomicU64::new(1);
+    if *window == 0 {
+        // Relaxed: a number that nobody else gets, and nothing else.
+        *window = WINDOWS.fetch_add(1, Ordering::Relaxed);
+    }
+    *window
+}
+
+#[cfg(test)]
+mod hash_tests;
 #[cfg(test)]
 mod tests;

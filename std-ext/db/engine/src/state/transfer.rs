@@ -9,6 +9,7 @@
 //! until [`Clearing`] removes them, but for those that expire. Its entries name each key.
 
 use super::apply::Apply;
+use super::cold::ColdStore;
 use super::record::Record;
 use super::shard::Core;
 use super::subscriptions::Subscription;
@@ -16,7 +17,7 @@ use super::{LockedShards, State};
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change;
-use crate::request::{Answer, Change, Expiry, RequestError, SetCondition};
+use crate::request::{Answer, Change, Expiry, OwnedValue, RequestError};
 use crate::slot_set::SlotSet;
 use crate::slots::slot;
 use std::ops::Range;
@@ -44,8 +45,8 @@ const CHANGED: usize = 256;
 /// A piece of the data that the source sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferItem {
-    /// A key with its value and its expiration.
-    Set(Vec<u8>, Option<u64>, Vec<u8>),
+    /// A key with its expiration and its value, or a further part of the value: that follows the one before.
+    Set(Vec<u8>, Option<u64>, OwnedValue),
     /// A key that is not there any more.
     Removed(Vec<u8>),
     /// All keys were removed. The pieces before this one do not count.
@@ -119,7 +120,9 @@ impl Export {
             // The target makes one entry of keys of one shard that follow each other.
             some.sort_by_cached_key(|key| slot(key));
             // After it was taken from the set: a later change puts the key there again.
-            items.extend(some.into_iter().map(|key| self.look_up(key)));
+            for key in some {
+                self.look_up(key, &mut items);
+            }
         }
         let mut bytes: usize = items.iter().map(TransferItem::bytes).sum();
         while bytes < most && self.at.0 < self.shards.len() {
@@ -138,15 +141,12 @@ impl Export {
         std::mem::take(&mut self.scanned)
     }
 
-    fn look_up(&self, key: Vec<u8>) -> TransferItem {
+    fn look_up(&self, key: Vec<u8>, items: &mut Vec<TransferItem>) {
         let mut core = self.state.shards[self.state.shard_of(&key)].lock();
         let time = core.advance_time(self.state.clock.now());
         match core.find(&key).filter(|record| !record.is_expired(time)) {
-            Some(record) => {
-                let value = core.read(record, <[u8]>::to_vec);
-                TransferItem::Set(key, record.expires_at(), value)
-            }
-            None => TransferItem::Removed(key),
+            Some(record) => add(items, record, core.cold()),
+            None => items.push(TransferItem::Removed(key)),
         }
     }
 
@@ -163,11 +163,9 @@ impl Export {
                 }
             });
             // Copied under the lock. Afterwards nothing keeps the record from being freed.
-            let item = |record: Record| {
-                let value = core.read(record, <[u8]>::to_vec);
-                TransferItem::Set(record.key().to_vec(), record.expires_at(), value)
-            };
-            items.extend(found.into_iter().map(item));
+            for record in found {
+                add(items, record, core.cold());
+            }
             let Some(next) = next else {
                 self.at = (self.at.0 + 1, 0);
                 return;
@@ -175,6 +173,14 @@ impl Export {
             self.at.1 = next;
         }
     }
+}
+
+/// Adds a key with its value, in parts if it is long.
+fn add(items: &mut Vec<TransferItem>, record: Record, cold: Option<&ColdStore>) {
+    record.value().each_part(cold, &mut |value| {
+        let key = record.key().to_vec();
+        items.push(TransferItem::Set(key, record.expires_at(), value.to_owned()));
+    });
 }
 
 /// Removes the keys of slots that the group does not own, in steps that hold a shard's lock for a short time. Other
@@ -397,8 +403,15 @@ impl State {
             let (key, change) = match item {
                 TransferItem::Set(key, expires_at, value) => {
                     let expiry = expires_at.map_or(Expiry::Never, Expiry::At);
-                    let condition = SetCondition::Always;
-                    (key, Change::Set { value, condition, expiry, get: false })
+                    let value = value.stored();
+                    // The key has expired since the part before, or was evicted. The rest would be a key without
+                    // expiration that has some of the fields.
+                    if value.continues()
+                        && core.find(key).is_none_or(|found| found.is_expired(time))
+                    {
+                        continue;
+                    }
+                    (key, Change::Restore { value, expiry, replace: true, usage: None })
                 }
                 TransferItem::Removed(key) => (key, Change::Delete),
                 TransferItem::Cleared => continue,

@@ -189,7 +189,8 @@ fn elapsed(now: u32, then: u32, mask: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::options::Options;
-    use crate::state::record::Value;
+    use crate::state::value::Value;
+    use crate::state::value::string::StringValue;
 
     const DAY: u64 = 24 * 60 * MINUTE;
 
@@ -203,7 +204,12 @@ mod tests {
 
     /// Calls `test` with a record that was written at `now`.
     fn with_record(at: UsageClock<'_>, test: impl FnOnce(Record)) {
-        let record = Record::new(b"k", Value::Inline(b"v"), Some(u64::MAX), at.of_written(None));
+        let record = Record::new(
+            b"k",
+            Value::String(StringValue::Inline(b"v")),
+            Some(u64::MAX),
+            at.of_written(None),
+        );
         test(record);
         // SAFETY: `test` has returned, and no other pointer to the record is used.
         unsafe { record.free() };

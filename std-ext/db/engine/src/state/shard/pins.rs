@@ -4,9 +4,10 @@
 //! end of the snapshot. So a snapshot holds at most one version of each key, however often the key changes. Until a
 //! snapshot has named its records, every removed record waits.
 
-use super::undo::Undo;
+use super::undo::{Freed, Undo};
 use crate::state::cold::ColdStore;
-use crate::state::record::{Record, Value};
+use crate::state::record::Record;
+use crate::state::tree::{Freeing, TreePart};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -36,8 +37,9 @@ impl SnapshotRecords {
         // tickets.
         let address = record.address();
         self.records.binary_search_by_key(&address, |record| record.address()).is_ok()
-            || matches!(record.value(), Value::Compressed(ticket, _)
-                if !moved_out && self.tickets.binary_search(&ticket).is_ok())
+            || record
+                .ticket()
+                .is_some_and(|ticket| !moved_out && self.tickets.binary_search(&ticket).is_ok())
     }
 }
 
@@ -49,16 +51,17 @@ pub(super) struct SnapshotPins {
     named: Vec<NamedRecords>,
     /// Removals that no rollback undoes any more.
     waiting: Vec<Undo>,
+    /// Snapshots read only blocks of trees that were made in windows before this one.
+    window: u64,
+    /// Parts of trees that are freed step by step, and those that wait for the end of the snapshots.
+    freeing: Freeing,
+    pinned: Vec<TreePart>,
 }
 
 /// Sorts the records of a snapshot, so that the shard can tell them from later ones.
 pub fn named(mut records: Vec<Record>) -> NamedRecords {
     records.sort_unstable_by_key(|record| record.address());
-    let ticket = |record: &Record| match record.value() {
-        Value::Compressed(ticket, _) => Some(ticket),
-        _ => None,
-    };
-    let mut tickets: Vec<u64> = records.iter().filter_map(ticket).collect();
+    let mut tickets: Vec<u64> = records.iter().copied().filter_map(Record::ticket).collect();
     tickets.sort_unstable();
     Arc::new(SnapshotRecords { records, tickets })
 }
@@ -68,8 +71,11 @@ impl SnapshotPins {
         self.snapshots == 0
     }
 
-    pub(super) fn begin(&mut self) {
+    /// Begins a snapshot before a window: nothing that is made from now on is in it.
+    pub(super) fn begin(&mut self, window: u64) {
         self.snapshots += 1;
+        // Those of an earlier snapshot are older. If it ends first, some blocks wait longer than they have to.
+        self.window = window;
     }
 
     /// Notes that one of the snapshots reads these records only, and frees the others that wait.
@@ -81,6 +87,9 @@ impl SnapshotPins {
     /// Ends a snapshot, which may have named these records.
     pub(super) fn end(&mut self, records: Option<&NamedRecords>, cold: Option<&ColdStore>) {
         self.snapshots -= 1;
+        if self.snapshots == 0 {
+            self.window = 0;
+        }
         if let Some(records) = records {
             self.named.retain(|named| !Arc::ptr_eq(named, records));
         }
@@ -91,15 +100,37 @@ impl SnapshotPins {
         for step in std::mem::take(&mut self.waiting) {
             self.free(step, cold);
         }
+        if self.snapshots == 0 {
+            self.pinned.drain(..).for_each(|part| self.freeing.push(part));
+        }
     }
 
     /// Frees the record of a step that no rollback undoes, or keeps it for a snapshot.
     pub(super) fn free(&mut self, step: Undo, cold: Option<&ColdStore>) {
         if self.needs(&step) {
             self.waiting.push(step);
-        } else {
-            step.free(cold);
+        } else if let Freed::Part(part) = step.free(cold) {
+            self.freeing.push(part);
         }
+    }
+
+    /// Frees a part that nobody has seen.
+    pub(super) fn free_part(&mut self, part: TreePart) {
+        self.freeing.push(part);
+    }
+
+    /// Returns whether there are blocks that may be freed.
+    pub(super) fn has_blocks(&self) -> bool {
+        !self.freeing.is_empty()
+    }
+
+    /// Frees blocks of trees, at most as many as given. Returns whether none is left that may be freed.
+    pub(super) fn free_blocks(&mut self, blocks: usize) -> bool {
+        // [TR-3] A snapshot reads every block that was made before it and is cut or removed after it.
+        let is_pinned = |birth| birth < self.window;
+        // SAFETY: the parts are of steps that are not undone any more, and all readers have left the states that had
+        // them. What a snapshot may read stays.
+        unsafe { self.freeing.step(blocks, &is_pinned, &mut self.pinned) }
     }
 
     fn needs(&self, step: &Undo) -> bool {
@@ -115,8 +146,13 @@ impl SnapshotPins {
         self.waiting.len()
     }
 
-    /// Takes all removals that wait, when no snapshot can be left.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Undo> {
-        self.waiting.drain(..)
+    /// Frees all that waits, and these steps, when neither a reader nor a snapshot is left.
+    pub(super) fn free_all(&mut self, steps: impl Iterator<Item = Undo>) {
+        (self.snapshots, self.window) = (0, 0);
+        self.named.clear();
+        // The store of compressed values is dropped as a whole.
+        steps.for_each(|step| self.free(step, None));
+        self.free_unneeded(None);
+        while !self.free_blocks(usize::MAX) {}
     }
 }

@@ -1,38 +1,64 @@
 //! The steps by which changes of a shard are undone.
 
 use crate::state::cold::ColdStore;
-use crate::state::record::{Record, Value};
+use crate::state::record::Record;
+use crate::state::tree::TreePart;
 
 /// One step that a rollback can undo.
 #[derive(Clone, Copy)]
-pub(super) enum Undo {
+pub(crate) enum Undo {
     /// A record was inserted. Its key had none.
     Inserted {
         record: Record,
-        /// Whether the record has taken over another record's ticket. Undoing this step leaves the ticket to the other
+        /// Whether the record has taken over another record's value. Undoing this step leaves the value to the other
         /// record.
         moved_in: bool,
     },
     /// A record was removed or replaced.
     Removed {
         record: Record,
-        /// Whether another record has taken over its ticket.
+        /// Whether another record has taken over its ticket, or its tree or the part of it that was not changed.
         moved_out: bool,
-        /// Whether the record that replaced it has taken over another record's ticket.
+        /// Whether the record that replaced it has taken over another record's value.
         moved_in: bool,
     },
+    /// A record was replaced whose tree was changed in place, because no reader had seen it: the one that replaced it
+    /// was made in the same window. So the tree that it refers to may not be there any more, and it is never put back.
+    Superseded(Record),
+    /// The tree of a record that was replaced has lost this part. It is no step of its own: undoing the replacement
+    /// puts the old version back, which has the part.
+    Cut(TreePart),
+}
+
+/// What is freed once a step cannot be undone any more.
+pub(super) enum Freed {
+    Nothing,
+    /// Some blocks, step by step.
+    Part(TreePart),
 }
 
 impl Undo {
-    /// Frees the record of a step that will not be undone, if the step removed it.
-    pub(super) fn free(self, cold: Option<&ColdStore>) {
-        let Self::Removed { record, moved_out, .. } = self else { return };
-        if let (Value::Compressed(ticket, _), Some(cold), false) = (record.value(), cold, moved_out)
-        {
-            cold.remove(ticket);
+    /// Frees the record of a step that will not be undone, if the step removed it. Returns the part of a tree that is
+    /// to be freed.
+    pub(super) fn free(self, cold: Option<&ColdStore>) -> Freed {
+        let (record, moved_out) = match self {
+            Self::Inserted { .. } => return Freed::Nothing,
+            Self::Cut(part) => return Freed::Part(part),
+            Self::Superseded(record) => (record, true),
+            Self::Removed { record, moved_out, .. } => (record, moved_out),
+        };
+        let mut freed = Freed::Nothing;
+        if !moved_out {
+            if let (Some(ticket), Some(cold)) = (record.ticket(), cold) {
+                cold.remove(ticket);
+            }
+            if let Some(tree) = record.tree() {
+                freed = Freed::Part(TreePart::whole(tree));
+            }
         }
         // SAFETY: the record was removed from the map, all readers have left every state that had it, no snapshot needs
         // it, and no rollback reinserts it. Steps of the same record are freed in order, so this is the last one.
         unsafe { record.free() };
+        freed
     }
 }

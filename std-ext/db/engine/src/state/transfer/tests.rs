@@ -6,6 +6,7 @@ use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
+use crate::request::{HashChange, HashPacker, Request};
 use crate::slots::SLOTS;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +52,7 @@ fn all(db: &Db) -> BTreeMap<Vec<u8>, (Option<u64>, Vec<u8>)> {
         let mut core = shard.lock();
         for record in core.begin_snapshot() {
             if moved().contains(slot(record.key())) {
-                let value = core.read(record, <[u8]>::to_vec);
+                let value = record.value().with_stored(core.cold(), |value| value.bytes().to_vec());
                 all.insert(record.key().to_vec(), (record.expires_at(), value));
             }
         }
@@ -110,6 +111,58 @@ fn keys_move_while_they_change() {
 }
 
 #[test]
+fn long_hashes_move_in_parts() {
+    let (source, target) = (group(0..SLOTS), group(0..0));
+    let keys = names("hash", 3);
+    let fields: Vec<String> = (0..20_000).map(|n| format!("a field with number {n}")).collect();
+    let set = |key: &String, fields: &[String]| {
+        let pairs: Vec<_> = fields.iter().map(|field| (field.as_bytes(), &b"value"[..])).collect();
+        let change = Change::Hash(HashChange::Set(&pairs));
+        source.execute(Request::Change(key.as_bytes(), change), |_| Ok(())).unwrap();
+    };
+    set(&keys[0], &fields);
+    set(&keys[1], &fields[..3]);
+    source.expire(&keys[0], Duration::from_secs(1000)).unwrap();
+    let mut export = Export::new(Arc::clone(source.state()), moved());
+    send(&mut export, &target);
+    agree(&source, &target);
+    // Sent as a whole again, whatever the target has.
+    let delete = Change::Hash(HashChange::Delete(&[fields[7].as_bytes()]));
+    source.execute(Request::Change(keys[0].as_bytes(), delete), |_| Ok(())).unwrap();
+    source.set(&keys[1], "a string").unwrap();
+    set(&keys[2], &fields[..9000]);
+    let items = export.next(1000);
+    let parts = items.iter().filter(|item| {
+        matches!(item, TransferItem::Set(key, _, value)
+            if *key == keys[0].as_bytes() && value.stored().continues())
+    });
+    assert!(parts.count() > 5, "all in one part");
+    target.state().import(&moved(), &items, false).unwrap();
+    send(&mut export, &target);
+    agree(&source, &target);
+}
+
+#[test]
+fn a_hash_that_expires_between_two_parts_is_gone() {
+    let target = group(0..0);
+    let key = names("hash", 1).remove(0).into_bytes();
+    let part = |field: &[u8]| {
+        let mut packer = HashPacker::new();
+        packer.push(field, b"value");
+        packer
+    };
+    let expired = Some(1);
+    let items = [
+        TransferItem::Set(key.clone(), expired, part(b"one").into_owned()),
+        TransferItem::Set(key.clone(), expired, part(b"two").continuing().into_owned()),
+    ];
+    for item in items {
+        target.state().import(&moved(), &[item], false).unwrap();
+    }
+    assert_eq!(target.state().keys_of_slots(&moved(), 0), 0, "the key is back without expiration");
+}
+
+#[test]
 fn a_source_that_clears_its_keys_begins_again() {
     let (source, target) = (group(0..SLOTS), group(0..0));
     for key in names("old", 50) {
@@ -142,7 +195,7 @@ fn keys_of_other_slots_are_left_alone() {
     send(&mut Export::new(Arc::clone(source.state()), moved()), &target);
     let mut seen = Vec::new();
     let mut session = target.session();
-    assert_eq!(session.scan(0, 1000, &mut |key| seen.push(key.to_vec())), 0);
+    assert_eq!(session.scan(0, 1000, &mut |record| seen.push(record.key().to_vec())), 0);
     assert_eq!(seen, [own.as_bytes()]);
     for _ in 0..20 {
         assert_eq!(session.random_key().as_deref(), Some(own.as_bytes()));
@@ -161,7 +214,7 @@ fn keys_of_other_slots_are_left_alone() {
     target.state().limit.set_eviction(Eviction::Random, 0);
     assert!(target.set(&own, "blue").is_err(), "other keys were evicted for it");
     agree(&source, &target);
-    let items = vec![TransferItem::Set(keys[0].clone().into(), None, vec![1])];
+    let items = vec![TransferItem::Set(keys[0].clone().into(), None, OwnedValue::string(vec![1]))];
     let full = target.state().import(&moved(), &items, false);
     assert_eq!(full, Err(RequestError::OutOfMemory));
     // The source has left the slots already: there is no way back.
@@ -176,7 +229,7 @@ fn only_slots_without_an_owner_here_are_imported_and_cleared() {
     target.set(&key, "own").unwrap();
     let state = target.state();
     let refused = Err(RequestError::SlotNotOwned);
-    let items = [TransferItem::Set(key.clone().into(), None, vec![1])];
+    let items = [TransferItem::Set(key.clone().into(), None, OwnedValue::string(vec![1]))];
     assert_eq!(state.import(&moved(), &items, false), refused);
     assert_eq!(state.import(&moved(), &[TransferItem::Cleared], false), refused);
     assert_eq!(state.clear_slots(&moved()), refused);
@@ -185,7 +238,7 @@ fn only_slots_without_an_owner_here_are_imported_and_cleared() {
     state.lose_slots(1, &moved()).unwrap();
     assert_eq!(state.lose_slots(2, &moved()).map(drop), Err(RequestError::SlotNotOwned));
     // A peer sends a key of a slot that is not of this move.
-    let other = [TransferItem::Set(b"not moved".to_vec(), None, vec![1])];
+    let other = [TransferItem::Set(b"not moved".to_vec(), None, OwnedValue::string(vec![1]))];
     assert_eq!(state.import(&moved(), &other, false), refused);
     assert!(state.clear_slots(&moved()).unwrap() > 0);
     // The entry tells that this node was still the primary, even if there was no key.
@@ -260,7 +313,9 @@ fn expired_keys_are_cleared_in_long_steps() {
     // Later than a busy machine takes for the steps.
     let (state, end) = (target.state(), target.now() + 3_600_000);
     let keys = names("key", 3000);
-    let items = keys.iter().map(|key| TransferItem::Set(key.clone().into(), Some(end), vec![1]));
+    let items = keys
+        .iter()
+        .map(|key| TransferItem::Set(key.clone().into(), Some(end), OwnedValue::string(vec![1])));
     let items: Vec<_> = items.collect();
     let steps = |mut clearing: Clearing| {
         state.import(&moved(), &items, false).unwrap();
@@ -282,8 +337,10 @@ fn keys_that_had_expired_at_the_source_are_cleared_by_name() {
     let (state, now) = (target.state(), target.now());
     let keys = names("key", 3);
     let ends = [Some(now + 5000), Some(now + 5001), None];
-    let items =
-        keys.iter().zip(ends).map(|(key, end)| TransferItem::Set(key.clone().into(), end, vec![1]));
+    let items = keys
+        .iter()
+        .zip(ends)
+        .map(|(key, end)| TransferItem::Set(key.clone().into(), end, OwnedValue::string(vec![1])));
     state.import(&moved(), &items.collect::<Vec<_>>(), false).unwrap();
     let clear = |time| {
         let mut clearing = Clearing::of_expired(state, moved(), time);

@@ -1,0 +1,71 @@
+//! Changing hashes.
+
+use super::undo::Undo;
+use super::{Core, present_window};
+use crate::state::record::Record;
+use crate::state::tree::{Tree, TreePart};
+use crate::state::value::Value;
+use crate::state::value::hash::{Form, HashEdit, HashTree, HashValue, TableLimits};
+
+/// The approximate bytes of a block that a tree has lost.
+const CUT_BYTES: usize = 512;
+
+impl Core {
+    /// Changes the hash of a key, which may be missing, and returns the result. `current` is `old` if that is alive,
+    /// and a hash. The key is removed if no field is left. O(what `change` does), and for a short hash its length.
+    pub(crate) fn edit_hash<R>(
+        &mut self,
+        old: Option<Record>,
+        current: Option<Record>,
+        key: &[u8],
+        expires_at: Option<u64>,
+        change: impl FnOnce(&mut HashEdit<'_>) -> R,
+    ) -> R {
+        let before = current.as_ref().and_then(Record::hash);
+        // Before the change, which may free the root.
+        let born = current.and_then(|record| record.tree()).map(Tree::birth);
+        let is_in_place = self.window != 0 && born == Some(self.window);
+        let (mut window, mut buffer) = (self.window, std::mem::take(&mut self.scratch));
+        let mut number = || present_window(&mut window);
+        // SAFETY: the caller has the lock, and the map the newest version. The nodes of the present window were not
+        // published ([TR-1]), and no other record has them ([TR-2]).
+        let mut edit =
+            unsafe { HashEdit::new(before, TableLimits::default(), &mut number, &mut buffer) };
+        let result = change(&mut edit);
+        let is_empty = edit.len() == 0;
+        let (form, is_table, cut) = edit.finish();
+        self.window = window;
+        self.replaced = self.replaced.saturating_add(cut.len() * CUT_BYTES);
+        self.unpublished.extend(cut.into_iter().map(Undo::Cut));
+        let step = |record| {
+            if is_in_place {
+                Undo::Superseded(record)
+            } else {
+                Undo::Removed { record, moved_out: born.is_some(), moved_in: false }
+            }
+        };
+        let value = match &form {
+            Form::Packed(packer) => HashValue::Packed(packer.packed()),
+            // SAFETY: nobody changes or frees the tree before it is in the record.
+            Form::Tree(tree) => HashValue::Tree(unsafe { HashTree::new(*tree, is_table) }),
+        };
+        if is_empty {
+            if let Some(old) = old {
+                self.writer.remove(key);
+                self.count_removed(old);
+                self.retire(step(old));
+            }
+        } else {
+            let usage = self.usage_clock().of_written(old);
+            let new = Record::new(key, Value::Hash(value), expires_at, usage);
+            self.insert(new, old, false, step);
+        }
+        match form {
+            Form::Packed(packer) => self.scratch = packer.into_buffer(),
+            // An empty leaf, which no record has.
+            Form::Tree(tree) if is_empty => self.pins.free_part(TreePart::whole(tree)),
+            Form::Tree(_) => {}
+        }
+        result
+    }
+}

@@ -1,0 +1,356 @@
+//! Changes of a tree: from the leaf up, each node of the path is edited in place, copied, split or merged.
+//!
+//! A change that is not made, because a key is missing or too many are there, copies nothing. What may panic, which is
+//! only a key or value of 4 GiB, comes before the first edit.
+
+use super::block;
+use super::entry::{Entry, EntryBytes, Key};
+use super::free::TreePart;
+use super::node::{MAX_NODE, Node, ROOM, SLOT, node_bytes};
+use super::version::{MAX_ENTRIES, TooManyEntries, Tree};
+
+/// A node with less than this in entries is merged with a neighbour or takes some of its entries.
+const LEAST: usize = ROOM / 3;
+
+/// Where a change is made.
+pub(crate) struct Edit<'a> {
+    /// The number of the present window: greater than that of each block of the tree that was published. A tree that
+    /// comes from another shard may be younger than a window that has begun; its change needs a new number.
+    pub(crate) window: u64,
+    /// Receives the blocks that only older versions have from now on.
+    pub(crate) replaced: &'a mut Vec<TreePart>,
+}
+
+/// What became of a node of the version before.
+#[derive(Clone, Copy)]
+struct Edited {
+    /// The node or what stands in its place.
+    node: Node,
+    /// Its right half, if it was split.
+    right: Option<Node>,
+    /// Whether entries of it were removed or became shorter.
+    is_smaller: bool,
+}
+
+impl Edited {
+    fn one(node: Node) -> Self {
+        Self { node, right: None, is_smaller: false }
+    }
+}
+
+/// A change that is being made.
+struct Editor<'a, 'b> {
+    edit: &'a mut Edit<'b>,
+    /// The footprint of all blocks of the new version.
+    bytes: u64,
+    /// Whether the tree has an entry more, or one less.
+    change: i32,
+}
+
+impl Tree {
+    /// Inserts an entry, or replaces the value of a key. Returns whether the key is new.
+    ///
+    /// # Safety
+    /// The tree is the newest version, and the caller is its only writer. Nobody reads this version any more, nor uses
+    /// parts of it, unless it was published in an earlier window. `edit.window` is the number of no other publication,
+    /// and no node of the tree was made in a later window.
+    pub(crate) unsafe fn insert(
+        &mut self,
+        edit: &mut Edit<'_>,
+        key: Key<'_>,
+        value: &[u8],
+    ) -> Result<bool, TooManyEntries> {
+        debug_assert!(self.root.birth() <= edit.window, "a later window");
+        if self.entries == MAX_ENTRIES {
+            // SAFETY: the caller is the only writer.
+            let view = unsafe { self.view() };
+            view.get(key).ok_or(TooManyEntries)?;
+        }
+        let mut editor = Editor { edit, bytes: self.bytes, change: 0 };
+        let Edited { node, right, .. } = editor.insert(self.root, &key, value, true);
+        self.root = right.map_or(node, |right| editor.root_of(node, right));
+        (self.bytes, self.entries) =
+            (editor.bytes, self.entries.wrapping_add_signed(editor.change));
+        Ok(editor.change == 1)
+    }
+
+    /// Removes an entry, and returns whether there was one.
+    ///
+    /// # Safety
+    /// As for `insert`.
+    pub(crate) unsafe fn remove(&mut self, edit: &mut Edit<'_>, key: Key<'_>) -> bool {
+        debug_assert!(self.root.birth() <= edit.window, "a later window");
+        let mut editor = Editor { edit, bytes: self.bytes, change: -1 };
+        let Some(Edited { mut node, right, .. }) = editor.remove(self.root, &key) else {
+            return false;
+        };
+        if let Some(right) = right {
+            node = editor.root_of(node, right);
+        }
+        while node.level() > 0 && node.count() == 1 {
+            // Its key is empty, so it has no blob.
+            let child = node.child(0);
+            editor.drop_node(node);
+            node = child;
+        }
+        self.root = node;
+        (self.bytes, self.entries) = (editor.bytes, self.entries - 1);
+        true
+    }
+}
+
+impl Editor<'_, '_> {
+    fn insert(&mut self, node: Node, key: &Key<'_>, value: &[u8], is_last: bool) -> Edited {
+        if node.level() > 0 {
+            let index = node.floor(key);
+            let (child, is_last) = (node.descend(index), is_last && index + 1 == node.count());
+            let edited = self.insert(child, key, value, is_last);
+            return self.adopt(node, index, child, edited, is_last);
+        }
+        let entry = EntryBytes::of(key, value, self.edit.window);
+        self.count_blob(&entry);
+        match node.search(key) {
+            Ok(index) => self.replace(node, index, &entry),
+            Err(index) => {
+                self.change = 1;
+                self.insert_entry(node, index, &entry, is_last)
+            }
+        }
+    }
+
+    fn remove(&mut self, node: Node, key: &Key<'_>) -> Option<Edited> {
+        if node.level() > 0 {
+            let index = node.floor(key);
+            let child = node.descend(index);
+            let edited = self.remove(child, key)?;
+            return Some(self.adopt(node, index, child, edited, false));
+        }
+        let index = node.search(key).ok()?;
+        let node = self.remove_entry(node, index);
+        Some(Edited { is_smaller: true, ..Edited::one(node) })
+    }
+
+    /// Replaces a leaf's entry.
+    fn replace(&mut self, node: Node, index: usize, entry: &EntryBytes) -> Edited {
+        let (old, new) = (node.entry(index).length(), entry.entry().length());
+        self.drop_blob(node.entry(index));
+        let node = self.writable(node, new.saturating_sub(old));
+        if old == new {
+            // SAFETY: the node is of the present window, and the lengths are the same.
+            unsafe { node.overwrite(index, entry) };
+            return Edited::one(node);
+        }
+        // SAFETY: the node is of the present window.
+        unsafe { node.remove(index) };
+        let edited = self.insert_entry(node, index, entry, false);
+        Edited { is_smaller: new < old, ..edited }
+    }
+
+    /// Makes an inner node refer to what became of a child.
+    fn adopt(
+        &mut self,
+        node: Node,
+        index: usize,
+        child: Node,
+        edited: Edited,
+        is_last: bool,
+    ) -> Edited {
+        if edited.node == child && edited.right.is_none() && self.change == 0 && !edited.is_smaller
+        {
+            return Edited::one(node);
+        }
+        let entries = node.child_entries(index).wrapping_add_signed(self.change);
+        let node = self.writable(node, 0);
+        if let Some(right) = edited.right {
+            let left = edited.node;
+            // SAFETY: the node is of the present window.
+            unsafe { node.set_child(index, left, left.tree_entries()) };
+            let separator = self.separator(left, right);
+            return self.insert_entry(node, index + 1, &separator, is_last);
+        }
+        // SAFETY: as above.
+        unsafe { node.set_child(index, edited.node, entries) };
+        if edited.is_smaller && edited.node.filled() < LEAST && node.count() > 1 {
+            return self.balance(node, index.saturating_sub(1));
+        }
+        Edited::one(node)
+    }
+
+    /// Merges two children of an inner node of the present window if one node has room for both, and distributes their
+    /// entries evenly otherwise.
+    fn balance(&mut self, node: Node, index: usize) -> Edited {
+        let (left, right) = (node.child(index), node.child(index + 1));
+        let entries: Vec<Entry<'_>> = left.entries().chain(right.entries()).collect();
+        let (merged, rest) = if left.filled() + right.filled() <= ROOM {
+            (self.build(left.level(), &entries), None)
+        } else {
+            let (first, second) = entries.split_at(middle(&entries));
+            let second = self.build(left.level(), second);
+            (self.build(left.level(), first), Some(second))
+        };
+        self.drop_node(left);
+        self.drop_node(right);
+        // SAFETY: the node is of the present window.
+        unsafe { node.set_child(index, merged, merged.tree_entries()) };
+        let node = self.remove_entry(node, index + 1);
+        let edited = match rest {
+            None => Edited::one(node),
+            Some(rest) => {
+                let separator = self.separator(merged, rest);
+                self.insert_entry(node, index + 1, &separator, false)
+            }
+        };
+        Edited { is_smaller: true, ..edited }
+    }
+
+    /// Inserts an entry that is counted already. `is_last` tells that the node is the last one of its level.
+    fn insert_entry(
+        &mut self,
+        node: Node,
+        index: usize,
+        entry: &EntryBytes,
+        is_last: bool,
+    ) -> Edited {
+        let more = entry.entry().length() + SLOT;
+        if node.filled() + more > ROOM {
+            return self.split(node, index, entry.entry(), is_last && index == node.count());
+        }
+        let node = self.writable(node, more);
+        // SAFETY: the node is of the present window, and has room.
+        unsafe { node.insert(index, entry.entry()) };
+        Edited::one(node)
+    }
+
+    /// Splits a node that has no room for another entry. If all entries come in order, the left one stays full.
+    fn split(&mut self, node: Node, index: usize, entry: Entry<'_>, is_ascending: bool) -> Edited {
+        if is_ascending && node.level() == 0 {
+            let right = self.build(0, &[entry]);
+            return Edited { right: Some(right), ..Edited::one(node) };
+        }
+        let mut entries: Vec<Entry<'_>> = node.entries().collect();
+        entries.insert(index, entry);
+        // An inner node has two children at least.
+        let at = if is_ascending { entries.len() - 2 } else { middle(&entries) };
+        let (left, right) = entries.split_at(at);
+        let (left, right) = (self.build(node.level(), left), self.build(node.level(), right));
+        self.drop_node(node);
+        Edited { right: Some(right), ..Edited::one(left) }
+    }
+
+    /// Removes an entry and its blob. Returns the node or what stands in its place.
+    fn remove_entry(&mut self, node: Node, index: usize) -> Node {
+        self.drop_blob(node.entry(index));
+        let node = self.writable(node, 0);
+        // SAFETY: the node is of the present window.
+        unsafe { node.remove(index) };
+        // A node that many changes of one window make smaller gives memory back.
+        if node.bytes() + node.bytes() / 4 + 32 < node.capacity() {
+            self.moved(node, 0)
+        } else {
+            node
+        }
+    }
+
+    /// Returns the entry for the right one of two neighbours: see [SEPARATORS](super).
+    fn separator(&mut self, left: Node, right: Node) -> EntryBytes {
+        let mut key = right.entry(0).key();
+        if right.level() == 0 {
+            let before = left.entry(left.count() - 1).key();
+            let common = before.iter().zip(key).take_while(|(before, key)| before == key).count();
+            key = &key[..=common];
+        }
+        let separator = EntryBytes::separator(key, right, self.edit.window);
+        self.count_blob(&separator);
+        separator
+    }
+
+    fn root_of(&mut self, left: Node, right: Node) -> Node {
+        let first = EntryBytes::separator(b"", left, self.edit.window);
+        let second = self.separator(left, right);
+        self.build(left.level() + 1, &[first.entry(), second.entry()])
+    }
+
+    /// Returns the node if it is of the present window and has room for `more` bytes, or a copy of it.
+    fn writable(&mut self, node: Node, more: usize) -> Node {
+        let bytes = node.bytes() + more;
+        match node.birth() == self.edit.window {
+            true if bytes <= node.capacity() => node,
+            // Some room for further entries. The copies of a window with one change would never use it.
+            true => self.moved(node, more + bytes / 8),
+            false => self.moved(node, more),
+        }
+    }
+
+    /// Moves a node to a block of the present window, with room for `more` bytes, or for as many as a node may have.
+    fn moved(&mut self, node: Node, more: usize) -> Node {
+        let bytes = (node.bytes() + more).min(MAX_NODE);
+        let copy = self.new_node(node.level(), bytes);
+        // SAFETY: the copy was just made, with room for all entries.
+        unsafe { node.copy_to(copy) };
+        self.drop_node(node);
+        copy
+    }
+
+    fn build(&mut self, level: u8, entries: &[Entry<'_>]) -> Node {
+        let node = self.new_node(level, node_bytes(filled(entries)));
+        for (index, entry) in entries.iter().enumerate() {
+            // SAFETY: the node was just made, with room for all entries.
+            unsafe { node.insert(index, *entry) };
+        }
+        node
+    }
+
+    fn new_node(&mut self, level: u8, bytes: usize) -> Node {
+        let node = Node::new(level, self.edit.window, bytes);
+        self.bytes += block::footprint(node.capacity()) as u64;
+        node
+    }
+
+    fn count_blob(&mut self, entry: &EntryBytes) {
+        if let Some(blob) = entry.entry().blob() {
+            self.bytes += block::footprint(blob.size()) as u64;
+        }
+    }
+
+    /// Frees a node that the new version does not have, or leaves it to older versions.
+    fn drop_node(&mut self, node: Node) {
+        self.bytes -= block::footprint(node.capacity()) as u64;
+        if node.birth() == self.edit.window {
+            // SAFETY: no other version has it, and this one does not use it any more.
+            unsafe { node.free() };
+        } else {
+            self.edit.replaced.push(TreePart::node(node));
+        }
+    }
+
+    /// Frees an entry's blob, if it has one, or leaves it to older versions.
+    fn drop_blob(&mut self, entry: Entry<'_>) {
+        let Some(blob) = entry.blob() else { return };
+        self.bytes -= block::footprint(blob.size()) as u64;
+        if blob.birth() == self.edit.window {
+            // SAFETY: no other version has it, and this one does not use it any more.
+            unsafe { blob.free() };
+        } else {
+            self.edit.replaced.push(TreePart::blob(blob));
+        }
+    }
+}
+
+/// Returns the bytes of entries and their slots.
+fn filled(entries: &[Entry<'_>]) -> usize {
+    entries.iter().map(|entry| entry.length() + SLOT).sum()
+}
+
+/// Returns where to split entries so that both parts have about as many bytes, and one entry at least.
+fn middle(entries: &[Entry<'_>]) -> usize {
+    let (all, mut before) = (filled(entries), 0);
+    for (index, entry) in entries.iter().enumerate() {
+        let length = entry.length() + SLOT;
+        // Less is before this entry than behind it.
+        if index > 0 && 2 * before + length >= all {
+            return index;
+        }
+        before += length;
+    }
+    entries.len() - 1
+}
