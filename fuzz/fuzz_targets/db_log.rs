@@ -8,7 +8,7 @@ use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{Fsync, Log};
-use hedgerow_db::request::{Answer, Query, Request};
+use hedgerow_db::request::{Answer, HashParts, HashQuery, Query, Request, StoredValue};
 use hedgerow_db::snapshot::SnapshotWriter;
 use hedgerow_db::{Db, Options};
 use libfuzzer_sys::fuzz_target;
@@ -51,7 +51,8 @@ struct Section {
     skip: u16,
     slots: u16,
     floor: u8,
-    entries: Vec<(u8, Option<u64>, Vec<u8>)>,
+    /// A key, its expiration, and its value: a string, or else what a hash is packed into.
+    entries: Vec<(u8, Option<u64>, bool, Vec<u8>)>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -73,6 +74,16 @@ const WRITE: u8 = 9;
 const CLEAR: u8 = 10;
 const RENAME: u8 = 11;
 const CLOCK: u8 = 12;
+const HASH_SET: u8 = 21;
+const HASH_DELETE: u8 = 22;
+const STORE: u8 = 23;
+const STORE_ENDING: u8 = 24;
+const STORE_KEEPING: u8 = 25;
+/// All of them, and an unknown one.
+const KINDS: [u8; 19] = [
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, HASH_SET, HASH_DELETE, STORE, STORE_ENDING,
+    STORE_KEEPING, 0xFF,
+];
 
 fn bytes(of: &[u8], into: &mut Vec<u8>) {
     into.push((of.len() & 0x7F) as u8);
@@ -81,7 +92,7 @@ fn bytes(of: &[u8], into: &mut Vec<u8>) {
 
 impl Change {
     fn write(&self, into: &mut Vec<u8>) {
-        let kind = self.kind % (CLOCK + 1);
+        let kind = KINDS[usize::from(self.kind) % KINDS.len()];
         into.push(kind);
         let number = |into: &mut Vec<u8>| {
             into.extend([self.number as u8 | 0x80, (self.number >> 9) as u8 & 0x7F])
@@ -107,9 +118,37 @@ impl Change {
             }
             END => number(into),
             RENAME => bytes(&[self.rest.first().unwrap_or(&0) % 16], into),
+            HASH_SET | HASH_DELETE | STORE | STORE_KEEPING => self.hash(kind, into),
+            STORE_ENDING => {
+                number(into);
+                self.hash(kind, into);
+            }
             ADD => into.extend(i64::from(self.number as i16).to_le_bytes()),
             _ => {}
         }
+    }
+}
+
+impl Change {
+    /// Writes a packed hash, as the head of `rest` says, or `rest` itself.
+    fn hash(&self, kind: u8, into: &mut Vec<u8>) {
+        let Some((is_raw, rest)) = self.rest.split_first().filter(|(is_raw, _)| **is_raw > 8) else {
+            return bytes(&self.rest, into);
+        };
+        // The type, whether the hash is in a tree, and whether it continues another: that of a change of fields does.
+        let continues = u8::from(kind == HASH_SET || kind == HASH_DELETE) << 7;
+        let mut packed = vec![1 | is_raw & 0x60 | continues, 0, 0, 0, 0];
+        let mut seen = [false; 256];
+        for pair in rest.chunks(3) {
+            // No database writes the same field twice.
+            if std::mem::replace(&mut seen[usize::from(pair[0])], true) || packed.len() > 0x70 {
+                continue;
+            }
+            bytes(&pair[..1], &mut packed);
+            bytes(&pair[1..], &mut packed);
+            packed[1] += 1;
+        }
+        bytes(&packed, into);
     }
 }
 
@@ -122,7 +161,7 @@ fn open(path: &Path, shards: u8) -> Option<Db> {
 fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
     let (mut session, mut keys, mut from) = (db.session(), Vec::new(), 0);
     loop {
-        from = session.scan(from, 100, &mut |key| keys.push(key.to_vec()));
+        from = session.scan(from, 100, &mut |record| keys.push(record.key().to_vec()));
         if from == 0 {
             break;
         }
@@ -130,9 +169,16 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
     let mut all = BTreeMap::new();
     for key in keys {
         let (mut value, mut ends) = (None, None);
-        let asks = [Request::Read(&key, Query::Value), Request::Read(&key, Query::Expiry)];
+        let fields = HashQuery::All { parts: HashParts::Both, most: usize::MAX };
+        let asks = [Query::Value, Query::Hash(fields), Query::Expiry];
+        let asks = asks.map(|query| Request::Read(&key, query));
+        // One of the first two is an error. Lengths in front, so that no other fields look the same.
         session.execute(&asks, &mut |_, answer| match answer {
             Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
+            Answer::Elements(fields, _) => {
+                let fields = fields.iter().flatten();
+                value = Some(fields.flat_map(|one| [&one.len().to_le_bytes(), one].concat()).collect());
+            }
             Answer::ExpiresAt(end) => ends = end,
             _ => {}
         });
@@ -182,7 +228,9 @@ fn write(path: &Path, left: &Path, script: &Script) -> bool {
             break;
         }
         begin = end;
-        for (key, ends, value) in &section.entries {
+        for (key, ends, is_hash, value) in &section.entries {
+            let hash = StoredValue::of_typed(value).filter(|_| *is_hash);
+            let value = hash.unwrap_or(StoredValue::String(value));
             writer.entry(&[key % 16], *ends, value).expect("there is room");
         }
     }

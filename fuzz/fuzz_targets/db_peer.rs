@@ -15,6 +15,7 @@ use hedgerow_db::cluster::peer::wire::{
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{Fsync, Log};
+use hedgerow_db::request::StoredValue;
 use hedgerow_db::snapshot::{Snapshot, SnapshotWriter};
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
@@ -68,7 +69,7 @@ fn snapshot(script: &Script<'_>, path: &Path) -> (Vec<u8>, u64, u64) {
     let mut writer = SnapshotWriter::create(&folder).expect("there is room");
     writer.section(0..16384, floor).expect("the slots are in order");
     for (key, value) in values.iter().enumerate() {
-        writer.entry(&key.to_le_bytes(), None, value).expect("there is room");
+        writer.entry(&key.to_le_bytes(), None, StoredValue::String(value)).expect("there is room");
     }
     writer.finish(last, 1).expect("there is room");
     let file = path.join(format!("snapshot-{last:020}"));

@@ -58,16 +58,16 @@ fn content(db: &Db) -> Content {
         let mut session = db.database(number).unwrap().session();
         let (mut keys, mut from) = (Vec::new(), 0);
         loop {
-            from = session.scan(from, 100, &mut |key| keys.push(key.to_vec()));
+            from = session.scan(from, 100, &mut |record| keys.push(record.key().to_vec()));
             if from == 0 {
                 break;
             }
         }
         for key in keys {
-            let reads = [Request::Read(&key, Query::Value), Request::Read(&key, Query::Expiry)];
+            let reads = [Request::Read(&key, Query::Stored), Request::Read(&key, Query::Expiry)];
             let (mut value, mut ends) = (None, None);
             session.execute(&reads, &mut |_, answer| match answer {
-                Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
+                Answer::Stored(stored) => value = Some(stored.bytes().to_vec()),
                 Answer::ExpiresAt(end) => ends = end,
                 _ => {}
             });

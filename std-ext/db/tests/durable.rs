@@ -55,9 +55,9 @@ fn open(path: &Path, shards: usize) -> Result<Db, OpenError> {
 
 fn read(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
     let (mut value, mut ends) = (None, None);
-    let requests = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
+    let requests = [Request::Read(key, Query::Stored), Request::Read(key, Query::Expiry)];
     session.execute(&requests, &mut |_, answer| match answer {
-        Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
+        Answer::Stored(stored) => value = Some(stored.bytes().to_vec()),
         Answer::ExpiresAt(end) => ends = end,
         _ => {}
     });
@@ -67,7 +67,7 @@ fn read(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
 fn content(db: &Db) -> Content {
     let (mut session, mut keys, mut from) = (db.session(), Vec::new(), 0);
     loop {
-        from = session.scan(from, 100, &mut |key| keys.push(key.to_vec()));
+        from = session.scan(from, 100, &mut |record| keys.push(record.key().to_vec()));
         if from == 0 {
             break;
         }
@@ -128,7 +128,7 @@ fn reopening_restores_the_content() {
                     });
                     assert_eq!(here, there);
                 });
-                if random.below(30) == 0 {
+                if random.below(15) == 0 {
                     db.snapshot().unwrap();
                 }
             }

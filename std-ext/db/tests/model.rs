@@ -41,11 +41,12 @@ fn keep(answer: Answer<'_>) -> Kept {
         Answer::Pieces(pieces) => Kept::Bytes(pieces.concat()),
         Answer::Fields(values) => Kept::Fields(values.iter().collect()),
         Answer::ExpiresAt(end) => Kept::Lives(end),
-        Answer::Keys(keys, next) => {
+        Answer::Elements(keys, next) => {
             assert_eq!(next, 0, "the cursor behind all keys");
-            Kept::Keys(keys.iter().map(<[u8]>::to_vec).collect())
+            Kept::Keys(keys.iter().flatten().map(<[u8]>::to_vec).collect())
         }
         Answer::Error(error) => Kept::Error(error),
+        Answer::Stored(_) => unreachable!("not asked for"),
     }
 }
 
@@ -303,8 +304,10 @@ impl Model {
                 self.0.insert(key.to_vec(), (value, end));
                 Kept::Int(before.into())
             }
-            // Recorded replies of Redis check these.
-            Change::AddElements(_) | Change::Restore { .. } => unreachable!("not in the model"),
+            // Recorded replies of Redis check these, and `hash_model` does hashes.
+            Change::AddElements(_) | Change::Restore { .. } | Change::Hash(_) => {
+                unreachable!("not in the model")
+            }
             Change::Fields(fields) => {
                 let mut value = old.clone().unwrap_or_default();
                 let answers = model_bits::change(&mut value, fields);
@@ -468,7 +471,7 @@ fn any_query<'a>(random: &mut Random, fields: &'a [Vec<Field>]) -> Query<'a> {
 
 fn any_database_query(random: &mut Random) -> DatabaseQuery<'static> {
     let pattern = random.of(&[None, Some(&b"key1*"[..])]);
-    let all = KeyScan { cursor: 0, count: usize::MAX, pattern, most: usize::MAX };
+    let all = KeyScan { cursor: 0, count: usize::MAX, pattern, value_type: None, most: usize::MAX };
     random.of(&[DatabaseQuery::Count, DatabaseQuery::Scan(all)])
 }
 
@@ -590,7 +593,8 @@ fn compare_database(db: &Db, model: &Model) {
     let mut session = db.session();
     let (mut from, mut seen) = (0, HashMap::new());
     loop {
-        from = session.scan(from, 5, &mut |key| *seen.entry(key.to_vec()).or_insert(0) += 1);
+        from = session
+            .scan(from, 5, &mut |record| *seen.entry(record.key().to_vec()).or_insert(0) += 1);
         if from == 0 {
             break;
         }
@@ -655,8 +659,8 @@ fn a_scan_visits_all_keys_while_the_map_grows() {
     }
     let (mut from, mut seen, mut more) = (0, std::collections::HashSet::new(), 0);
     loop {
-        from = session.scan(from, 10, &mut |key| {
-            seen.insert(key.to_vec());
+        from = session.scan(from, 10, &mut |record| {
+            seen.insert(record.key().to_vec());
         });
         for _ in 0..50 {
             more += 1;

@@ -20,8 +20,8 @@ use support::{Client, Running, command};
 /// The bytes that redis-server sends to several connections. The first lines describe the format.
 const REDIS: &str = include_str!("redis-7-tracking.txt");
 /// The numbers of sections and of requests in the file.
-const SECTIONS: usize = 12;
-const REQUESTS: usize = 271;
+const SECTIONS: usize = 13;
+const REQUESTS: usize = 312;
 
 /// Connects, and begins to use RESP3 and to track keys by these words.
 fn tracking(server: &Running, words: &str) -> Reader {

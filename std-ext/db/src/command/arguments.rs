@@ -10,6 +10,44 @@ pub(super) const SYNTAX: CommandError = Cow::Borrowed("ERR syntax error");
 pub(super) const NOT_AN_INTEGER: CommandError =
     Cow::Borrowed("ERR value is not an integer or out of range");
 
+/// An error in the arguments of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArgumentError {
+    Syntax,
+    NotAnInteger,
+    NotAFloat,
+    /// SETRANGE would make the value too long.
+    ValueTooLong,
+    /// LCS cannot reply both a length and ranges.
+    LengthAndRanges,
+    /// The time of GETEX is not positive, or too late.
+    ExpireTime,
+    /// DELEX has no such condition.
+    Condition,
+}
+
+impl ArgumentError {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Syntax => "ERR syntax error",
+            Self::NotAnInteger => "ERR value is not an integer or out of range",
+            Self::NotAFloat => "ERR value is not a valid float",
+            Self::ValueTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Self::LengthAndRanges => {
+                "ERR If you want both the length and indexes, please just use IDX."
+            }
+            Self::ExpireTime => "ERR invalid expire time in 'getex' command",
+            Self::Condition => "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+        }
+    }
+}
+
+impl From<ArgumentError> for Cow<'_, str> {
+    fn from(error: ArgumentError) -> Self {
+        Self::Borrowed(error.text())
+    }
+}
+
 /// Returns at most this many bytes, up to the first zero byte: Redis formats them as a C string.
 pub(super) fn shown(bytes: &[u8], most: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(most)];

@@ -6,7 +6,7 @@
 
 use crate::Session;
 use crate::buffers::{KEPT, emptied};
-use crate::command::arguments::CommandError;
+use crate::command::arguments::{ArgumentError, CommandError};
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::lcs::{self, LcsOptions};
@@ -208,11 +208,12 @@ impl<'a> RequestBatch<'a> {
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
-    /// Adds a read of two values, whose longest common subsequence is the reply.
-    pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
+    /// Adds a read of two values, whose longest common subsequence is the reply, or the error for wrong options.
+    pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: Result<LcsOptions, ArgumentError>) {
         (self.stores_answers, self.long_operations) = (true, LONG_OPERATIONS);
-        // No more of a value than shows that it is too long for LCS.
-        self.multi_read(keys, Query::Range(0, lcs::REFUSED_LENGTH - 1), ReplyKind::Lcs(options));
+        // No more of a value than shows that it is too long for LCS; nearly nothing for its type alone.
+        let last = if options.is_ok() { lcs::REFUSED_LENGTH - 1 } else { 0 };
+        self.multi_read(keys, Query::Range(0, last), ReplyKind::Lcs(options));
     }
 
     /// Adds a read of HyperLogLogs, the size of whose union is the reply. A name that comes again changes nothing, and
@@ -226,6 +227,11 @@ impl<'a> RequestBatch<'a> {
     /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
     pub(super) fn long_read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
         self.long_operations += 1;
+        self.unlocked_read(key, query, kind);
+    }
+
+    /// Adds a read that takes long only if its reply is long. It is made without a lock, too.
+    pub(super) fn unlocked_read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
         // A group of one, before which the queued changes are made: a plain read would be queued behind them, under
         // their lock.
         self.requests.push(Request::MultiRead(key, query, 1));

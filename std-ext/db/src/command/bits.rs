@@ -1,8 +1,8 @@
 //! Commands about the bits of values.
 
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::arguments::{ArgumentError, CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
-use crate::command::reply::{ArgumentError, ReplyKind, error_text};
+use crate::command::reply::{MissingKeyReply, ReplyKind, error_text};
 use crate::command::rows::{Run, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
@@ -101,15 +101,12 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
         .since("2.2.0", Group::Bitmap)
         .syntax("key#0 offset/integer")
         .summary("Returns a bit of a value."),
-    command("bitcount", -2, "readonly", |e, a| {
-        e.bitcount(a);
-        Ok(())
-    })
-    .keys(&[key(1, RO | ACCESS)])
-    .since("2.6.0", Group::Bitmap)
-    .syntax("key#0 [index:(start/integer end/integer [index_unit:<BYTE|BIT>@7.0.0])]")
-    .summary("Counts the set bits in a value or a part of it.")
-    .takes_time("O(N), N is the number of bytes"),
+    command("bitcount", -2, "readonly", |e, a| e.bitcount(a))
+        .keys(&[key(1, RO | ACCESS)])
+        .since("2.6.0", Group::Bitmap)
+        .syntax("key#0 [index:(start/integer end/integer [index_unit:<BYTE|BIT>@7.0.0])]")
+        .summary("Counts the set bits in a value or a part of it.")
+        .takes_time("O(N), N is the number of bytes"),
     command("bitpos", -3, "readonly", |e, a| e.bitpos(a))
         .keys(&[key(1, RO | ACCESS)])
         .since("2.8.7", Group::Bitmap)
@@ -167,9 +164,9 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// BITCOUNT.
-    pub(super) fn bitcount(&mut self, arguments: &[&'a [u8]]) {
+    pub(super) fn bitcount(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let range = count_range(&arguments[2..]);
-        self.read_range(arguments[1], range.map(Query::CountBits), 0);
+        self.read_range(arguments[1], range.map(Query::CountBits), 0)
     }
 
     /// BITPOS.
@@ -184,19 +181,22 @@ impl<'a> Execution<'_, 'a> {
         // An end that is given, even -1, ends the search (`bitposCommand`).
         let padded = arguments.len() < 5;
         let query = range.map(|range| Query::FindBit { bit, range, padded });
-        self.read_range(arguments[1], query, if bit { -1 } else { 0 });
-        Ok(())
+        self.read_range(arguments[1], query, if bit { -1 } else { 0 })
     }
 
     /// Adds a read of a part of a value. If the arguments are wrong, the error is the reply only if the key exists:
     /// otherwise Redis replies as for a missing key.
-    fn read_range(&mut self, key: &'a [u8], query: Result<Query<'a>, ArgumentError>, missing: i8) {
+    fn read_range(
+        &mut self,
+        key: &'a [u8],
+        query: Result<Query<'a>, ArgumentError>,
+        missing: i8,
+    ) -> Result<(), CommandError> {
         match query {
             Ok(query) => self.batch.long_read(key, query, ReplyKind::Integer),
-            Err(error) => {
-                self.batch.read(key, Query::Exists, ReplyKind::Refused(error, Some(missing)));
-            }
+            Err(error) => self.refuse_by_key(key, error, MissingKeyReply::Integer(missing))?,
         }
+        Ok(())
     }
 
     /// BITOP.
@@ -238,9 +238,8 @@ impl<'a> Execution<'_, 'a> {
         if !reads_only && !fields.iter().any(Field::writes) && self.lacks_memory() {
             return Err(error_text(RequestError::OutOfMemory).into());
         }
-        if fields.is_empty() {
-            self.batch.push_reply(self.connection.protocol, |out| out.array(0));
-        } else if !fields.iter().any(Field::writes) {
+        if !fields.iter().any(Field::writes) {
+            // Also without any operation: the value may be of another type.
             let query = Query::Fields(self.keep(&fields));
             self.batch.long_read(arguments[1], query, ReplyKind::Fields);
         } else if reads_only {

@@ -223,7 +223,11 @@ fn write_spec(spec: &CommandSpec, out: &mut RespWriter<'_>) {
     spec.categories.names().for_each(|category| out.simple(&format!("@{category}")));
     write_tips(spec, out);
     write_key_specs(spec, out);
-    out.array(spec.parts().len());
+    match spec.parts() {
+        // A set, as in `addReplyCommandSubCommands`.
+        [] => out.set(0),
+        parts => out.array(parts.len()),
+    }
     spec.parts().iter().for_each(|part| write_spec(part, out));
 }
 

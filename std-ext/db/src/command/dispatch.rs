@@ -1,12 +1,14 @@
 //! From a parsed request to the function of its command.
 
-use crate::command::arguments::{CommandError, is, shown, unknown_subcommand, wrong_number};
+use crate::command::arguments::{
+    ArgumentError, CommandError, is, shown, unknown_subcommand, wrong_number,
+};
 use crate::command::execute::{Execution, NextStep};
-use crate::command::reply::ReplyKind;
+use crate::command::reply::{MissingKeyReply, ReplyKind, error_text};
 use crate::command::runs::run_of;
 use crate::command::strings::plain_set;
-use crate::command::table::{self, CommandSpec, Id, Kind};
-use crate::request::{Change, Query};
+use crate::command::table::{self, CommandSpec, Flag, Id, Kind};
+use crate::request::{Change, Query, RequestError};
 use crate::resp::write::RespWriter;
 
 impl<'a> Execution<'_, 'a> {
@@ -175,6 +177,22 @@ impl<'a> Execution<'_, 'a> {
     ) -> Result<(), CommandError> {
         self.batch.change(key, change, kind);
         Ok(())
+    }
+
+    /// Refuses the arguments of a command that looks for its key before it reads them: a missing key may have a reply
+    /// of its own, and a value of another type has another error.
+    pub(super) fn refuse_by_key(
+        &mut self,
+        key: &'a [u8],
+        error: ArgumentError,
+        missing: MissingKeyReply,
+    ) -> Result<(), CommandError> {
+        let spec = table::by_number(self.batch.command.into());
+        // The request only reads, so the database does not refuse it for memory.
+        if spec.has_flag(Flag::DenyOom) && self.lacks_memory() {
+            return Err(error_text(RequestError::OutOfMemory).into());
+        }
+        self.read(key, Query::Type, ReplyKind::Refused(error, missing))
     }
 
     /// Adds a reply that needs nothing from the database.

@@ -13,12 +13,57 @@ use crate::command::table::keys::{ACCESS, OW, RO, UPDATE, key};
 use crate::command::table::{Id, Row};
 use crate::limits::TRANSACTION_BYTES;
 use crate::number;
-use crate::rdb::payload::{self, PayloadError};
-use crate::request::{Change, Expiry, Query, RequestError, Usage};
+use crate::rdb::payload::{self, HashPayload, PayloadError, PayloadValue};
+use crate::request::{
+    Change, Expiry, HashPacker, OwnedValue, Query, RequestError, StoredValue, Usage,
+};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// The value of a payload, or the reason why there is none.
-type Restored<'p> = Result<Cow<'p, [u8]>, PayloadError>;
+type Restored<'p> = Result<RestoredValue<'p>, PayloadError>;
+
+/// The value of a payload.
+pub(super) enum RestoredValue<'p> {
+    /// A string that is in the payload as it is.
+    InPayload(&'p [u8]),
+    Owned(OwnedValue),
+}
+
+impl RestoredValue<'_> {
+    fn stored(&self) -> StoredValue<'_> {
+        match self {
+            Self::InPayload(string) => StoredValue::String(string),
+            Self::Owned(value) => value.stored(),
+        }
+    }
+}
+
+fn restored(payload: &[u8]) -> Restored<'_> {
+    Ok(match payload::restore(payload)? {
+        PayloadValue::String(Cow::Borrowed(value)) => RestoredValue::InPayload(value),
+        PayloadValue::String(Cow::Owned(value)) => RestoredValue::Owned(OwnedValue::string(value)),
+        PayloadValue::Hash(hash) => RestoredValue::Owned(packed(hash)?.into_owned()),
+        _ => return Err(PayloadError::Format),
+    })
+}
+
+/// Reads all of a hash.
+///
+/// # Errors
+/// If the payload is damaged, or has a field twice. `payload::restore` refuses one without fields.
+fn packed(hash: HashPayload<'_>) -> Result<HashPacker, PayloadError> {
+    let (mut pairs, mut packer) = (hash.pairs(), HashPacker::new());
+    while let Some((field, value)) = pairs.next()? {
+        packer.push(field, value);
+    }
+    let fields: HashSet<_> = packer.packed().iter().map(|(field, _)| field).collect();
+    if fields.len() < packer.packed().len() {
+        return Err(PayloadError::Format);
+    }
+    drop(fields);
+    Ok(packer)
+}
 
 /// The options of RESTORE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +75,7 @@ struct RestoreOptions {
 
 /// The commands of this family.
 pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
-    command("dump", 2, "readonly", |e, a| e.read(a[1], Query::Pieces, ReplyKind::Dump))
+    command("dump", 2, "readonly", |e, a| e.read(a[1], Query::Stored, ReplyKind::Dump))
         .keys(&[key(1, RO | ACCESS)])
         .since("2.6.0", Group::Generic)
         .syntax("key#0")
@@ -52,14 +97,16 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
 impl<'a> Execution<'_, 'a> {
     /// RESTORE.
     pub(super) fn restore(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        match payload::restore(arguments[3]) {
+        match restored(arguments[3]) {
             // The batch may borrow a value that is in the input.
-            Ok(Cow::Borrowed(value)) => self.store(arguments, Ok(value)),
+            Ok(RestoredValue::InPayload(value)) => {
+                self.store(arguments, Ok(StoredValue::String(value)))
+            }
             Err(why) => self.store(arguments, Err(why)),
-            Ok(Cow::Owned(value)) => {
+            Ok(RestoredValue::Owned(value)) => {
                 self.execute_batch();
                 let mut execution = self.nested(RequestBatch::default());
-                if let Err(error) = execution.store(arguments, Ok(&value)) {
+                if let Err(error) = execution.store(arguments, Ok(value.stored())) {
                     execution.error(error.as_ref());
                 }
                 execution.execute_batch();
@@ -72,7 +119,7 @@ impl<'a> Execution<'_, 'a> {
     /// Adds the RESTORE of a transaction, whose payload is known already.
     pub(super) fn restore_queued(&mut self, arguments: &[&'a [u8]], restored: &'a Restored<'_>) {
         self.connection.command = "restore";
-        let value = restored.as_ref().map(|value| &value[..]).map_err(|why| *why);
+        let value = restored.as_ref().map(RestoredValue::stored).map_err(|why| *why);
         if let Err(error) = self.store(arguments, value) {
             self.error(error.as_ref());
         }
@@ -83,7 +130,7 @@ impl<'a> Execution<'_, 'a> {
     fn store(
         &mut self,
         arguments: &[&'a [u8]],
-        value: Result<&'a [u8], PayloadError>,
+        value: Result<StoredValue<'a>, PayloadError>,
     ) -> Result<(), CommandError> {
         let options = options(&arguments[4..])?;
         let value = value.map_err(|why| match why {
@@ -94,12 +141,8 @@ impl<'a> Execution<'_, 'a> {
             .and_then(|ttl| Ok((value?, self.restored_expiry(ttl, options)?)));
         match restored {
             Ok((value, expiry)) => {
-                let change = Change::Restore {
-                    value,
-                    expiry,
-                    replace: options.replace,
-                    usage: options.usage,
-                };
+                let RestoreOptions { replace, usage, .. } = options;
+                let change = Change::Restore { value, expiry, replace, usage };
                 self.batch.change(arguments[1], change, ReplyKind::Restored);
             }
             // With REPLACE it does not matter whether the key exists, so the error is known now.
@@ -141,8 +184,8 @@ pub(super) fn restore_all<'q>(commands: &[Queued<'q>]) -> Result<Vec<Restored<'q
     let restores = commands.iter().filter(|(spec, _)| spec.id == Id::RESTORE);
     let (mut all, mut bytes) = (Vec::new(), 0);
     for (_, arguments) in restores {
-        let restored = payload::restore(arguments[3]);
-        if let Ok(Cow::Owned(value)) = &restored {
+        let restored = restored(arguments[3]);
+        if let Ok(RestoredValue::Owned(value)) = &restored {
             bytes += value.len();
         }
         // A compressed payload of some KiB may contain a value of many MiB, and the queue only counts the payload.
@@ -183,4 +226,45 @@ fn options(words: &[&[u8]]) -> Result<RestoreOptions, CommandError> {
         }
     }
     Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::dumped::dumped;
+    use crate::rdb::HashEncoding;
+
+    fn hash(pairs: &[(&[u8], &[u8])]) -> OwnedValue {
+        let mut packer = HashPacker::new();
+        pairs.iter().for_each(|(field, value)| packer.push(field, value));
+        packer.into_owned()
+    }
+
+    #[test]
+    fn a_dumped_value_is_restored() {
+        let long = vec![b'l'; 3000];
+        for value in [
+            OwnedValue::string(b"rose".to_vec()),
+            OwnedValue::string(long.clone()),
+            OwnedValue::string(b"123".to_vec()),
+            hash(&[(b"colour", b"red"), (b"", b"-7"), (b"18446744073709551616", b"007")]),
+            hash(&[(b"long", &long), (&long, b"")]),
+        ] {
+            let payload = dumped(value.stored()).unwrap();
+            assert_eq!(restored(&payload).unwrap().stored(), value.stored());
+        }
+    }
+
+    #[test]
+    fn a_hash_with_a_field_twice_is_no_value() {
+        let twice: [(&[u8], &[u8]); 2] = [(b"a", b"1"), (b"a", b"2")];
+        for encoding in [HashEncoding::Listpack, HashEncoding::HashTable] {
+            for pairs in [&twice[..], &[]] {
+                let mut payload = Vec::new();
+                payload::dump_hash(encoding, pairs.len(), pairs.iter().copied(), &mut payload);
+                let refused = restored(&payload).map(|_| ()).unwrap_err();
+                assert_eq!(refused, PayloadError::Format, "{encoding:?}, {} pairs", pairs.len());
+            }
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Commands that set an expiration: SET and its variants, EXPIRE and its variants.
 
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, shown};
+use crate::command::arguments::{ArgumentError, CommandError, NOT_AN_INTEGER, SYNTAX, is, shown};
 use crate::command::execute::Execution;
-use crate::command::reply::{ArgumentError, ReplyKind};
+use crate::command::reply::{MissingKeyReply, ReplyKind};
 use crate::command::rows::{Run, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
@@ -276,8 +276,7 @@ impl<'a> Execution<'_, 'a> {
                         Some(_) => ArgumentError::ExpireTime,
                         None => ArgumentError::NotAnInteger,
                     };
-                    self.batch.read(key, Query::Exists, ReplyKind::Refused(error, None));
-                    return Ok(());
+                    return self.refuse_by_key(key, error, MissingKeyReply::Null);
                 };
                 expiry
             }

@@ -1,16 +1,14 @@
 //! Commands about keys of any type, and about all keys of a database.
 
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::arguments::{CommandError, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::ReplyKind;
 use crate::command::rows::{Run, alone, command};
+use crate::command::scan::{ScanOptions, cursor};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key};
-use crate::number;
-use crate::request::{Change, DatabaseQuery, KeyScan, MultiKeyOp, Query};
-
-const INVALID_CURSOR: &str = "ERR invalid cursor";
+use crate::request::{Change, DatabaseQuery, KeyScan, MultiKeyOp, Query, ValueType};
 
 /// The commands of this family.
 pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
@@ -44,7 +42,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
         .summary("Counts how many of the keys exist after updating their last access time.")
         .takes_time("O(N), N is the number of keys")
         .tips("request_policy:multi_shard response_policy:agg_sum"),
-    command("type", 2, "readonly fast", |e, a| e.read(a[1], Query::Exists, ReplyKind::Type))
+    command("type", 2, "readonly fast", |e, a| e.read(a[1], Query::Type, ReplyKind::Type))
         .keys(&[key(1, RO)])
         .since("1.0.0", Group::Generic)
         .syntax("key#0")
@@ -111,36 +109,12 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
 impl<'a> Execution<'_, 'a> {
     /// SCAN.
     pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let from: u64 = match arguments[1] {
-            // `strtoul` reads an empty text as 0 (`parseScanCursorOrReply`).
-            [] => 0,
-            from => std::str::from_utf8(from)
-                .ok()
-                .and_then(|from| from.parse().ok())
-                .ok_or(INVALID_CURSOR)?,
-        };
-        let (mut count, mut pattern, mut strings) = (10_usize, None, true);
-        let mut options = &arguments[2..];
-        loop {
-            options = match options {
-                [] => break,
-                [option, value, rest @ ..] if is(option, "count") => {
-                    let wanted = number::integer(value).ok_or(NOT_AN_INTEGER)?;
-                    count = usize::try_from(wanted).ok().filter(|n| *n > 0).ok_or(SYNTAX)?;
-                    rest
-                }
-                [option, value, rest @ ..] if is(option, "match") => {
-                    pattern = Some(*value);
-                    rest
-                }
-                [option, value, rest @ ..] if is(option, "type") => {
-                    strings = is(value, "string");
-                    rest
-                }
-                _ => return Err(SYNTAX),
-            };
-        }
-        if !strings {
+        let cursor = cursor(arguments[1])?;
+        let options = ScanOptions::read(&arguments[2..], true)?;
+        let ScanOptions { count, pattern, type_name } = options;
+        let types = [ValueType::String, ValueType::Hash];
+        let value_type = type_name.map(|name| types.into_iter().find(|one| is(name, one.name())));
+        if value_type == Some(None) {
             // No key has another type, so the walk is over.
             self.reply(|out| {
                 out.array(2);
@@ -150,7 +124,8 @@ impl<'a> Execution<'_, 'a> {
             return Ok(());
         }
         // `most` bounds what COUNT does not: the keys of one step may be long.
-        let scan = KeyScan { cursor: from, count, pattern, most: self.room() };
+        let (value_type, most) = (value_type.flatten(), self.room());
+        let scan = KeyScan { cursor, count, pattern, value_type, most };
         self.ask_database(DatabaseQuery::Scan(scan), ReplyKind::Scanned);
         Ok(())
     }
@@ -158,8 +133,8 @@ impl<'a> Execution<'_, 'a> {
     /// KEYS.
     pub(super) fn keys(&mut self, pattern: &'a [u8]) {
         let (pattern, most) = (Some(pattern), self.room());
-        let scan = KeyScan { cursor: 0, count: usize::MAX, pattern, most };
-        self.ask_database(DatabaseQuery::Scan(scan), ReplyKind::Keys);
+        let scan = KeyScan { cursor: 0, count: usize::MAX, pattern, value_type: None, most };
+        self.ask_database(DatabaseQuery::Scan(scan), ReplyKind::Elements);
     }
 
     /// RANDOMKEY.

@@ -297,6 +297,36 @@ fn keys_are_deleted_by_their_values() {
 }
 
 #[test]
+fn a_hash_has_no_value_to_compare() {
+    let mut client = TestClient::new();
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    let condition = "-ERR Key should be of string type if conditions are specified";
+    compare(
+        &mut client,
+        &[
+            ("hset h a 1", ":1"),
+            ("digest h", wrong),
+            ("delifeq h 1", wrong),
+            ("set h 1 ifeq 1", wrong),
+            ("set h 1 ifdne 9555e8555c62dcfd", wrong),
+            ("delex h ifeq 1", condition),
+            ("delex h IFNE 1", condition),
+            ("delex h ifdeq 123", condition),
+            ("delex h foo 1", condition),
+            ("multi", "+OK"),
+            ("delex h ifdne 9555e8555c62dcfd", "+QUEUED"),
+            ("delex h foo 1", "+QUEUED"),
+            ("exec", &format!("*2 {condition} {condition}")),
+            ("hgetall h", "*2 $1 a $1 1"),
+            ("delex h", ":1"),
+            ("hset h a 1", ":1"),
+            ("msetex 1 h 2 xx", ":1"),
+            ("get h", "$1 2"),
+        ],
+    );
+}
+
+#[test]
 fn deletions_by_value_are_in_the_log() {
     let (mut client, _disk, folder) = unsynced();
     client.command("mset a 1 b 2");

@@ -1,6 +1,6 @@
 //! The longest common subsequence of two values (LCS).
 
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::arguments::{ArgumentError, is};
 use crate::number;
 use crate::resp::write::RespWriter;
 
@@ -10,6 +10,8 @@ const PAIR_BYTES: u64 = 4;
 const MAX_BYTES: u64 = 512 << 20;
 const TOO_LONG: &str =
     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+
+pub(super) const WRONG_TYPE: &str = "ERR The specified keys must contain string values";
 
 /// LCS refuses a value of this many bytes, even if the other one is empty. It does not read more of a value.
 pub(super) const REFUSED_LENGTH: i64 = (MAX_BYTES / PAIR_BYTES).cast_signed();
@@ -29,7 +31,7 @@ pub(crate) struct LcsOptions {
 
 impl LcsOptions {
     /// Reads the arguments behind the keys.
-    pub(super) fn read(mut rest: &[&[u8]]) -> Result<Self, CommandError> {
+    pub(super) fn read(mut rest: &[&[u8]]) -> Result<Self, ArgumentError> {
         let mut options = Self::default();
         loop {
             rest = match rest {
@@ -47,17 +49,16 @@ impl LcsOptions {
                     rest
                 }
                 [name, number, rest @ ..] if is(name, "minmatchlen") => {
-                    let length = number::integer(number).ok_or(NOT_AN_INTEGER)?;
+                    let length = number::integer(number).ok_or(ArgumentError::NotAnInteger)?;
                     // No range is longer than a `u32`.
                     options.min_length = u32::try_from(length.max(0)).unwrap_or(u32::MAX);
                     rest
                 }
-                _ => return Err(SYNTAX),
+                _ => return Err(ArgumentError::Syntax),
             };
         }
         if options.length && options.ranges {
-            let why = "ERR If you want both the length and indexes, please just use IDX.";
-            return Err(why.into());
+            return Err(ArgumentError::LengthAndRanges);
         }
         Ok(options)
     }

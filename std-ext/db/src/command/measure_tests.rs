@@ -240,7 +240,7 @@ fn histograms_count_calls_by_their_latency() {
 #[test]
 fn errors_that_replies_make_are_counted() {
     let mut client = TestClient::new();
-    client.send(b"SET text rose\r\nSETRANGE long 12000 x\r\nPFADD sketch x\r\n");
+    client.send(b"SET text rose\r\nSETRANGE long 12000 x\r\nPFADD sketch x\r\nHSET hash a b\r\n");
     let failing = [
         ("PFCOUNT sketch text", "WRONGTYPE", "pfcount"),
         ("BITCOUNT text 0", "ERR", "bitcount"),
@@ -250,6 +250,18 @@ fn errors_that_replies_make_are_counted() {
         ("RESTORE text 0 x", "BUSYKEY", "restore"),
         ("RESTORE other 0 x", "ERR", "restore"),
         ("LCS long long", "ERR", "lcs"),
+        ("LCS hash text x", "ERR", "lcs"),
+        ("LCS text text x", "ERR", "lcs"),
+        ("HSET text a b", "WRONGTYPE", "hset"),
+        ("HGET text a", "WRONGTYPE", "hget"),
+        ("HSCAN text 0 x", "WRONGTYPE", "hscan"),
+        ("HSCAN hash 0 x", "ERR", "hscan"),
+        ("GET hash", "WRONGTYPE", "get"),
+        ("BITCOUNT hash 0", "WRONGTYPE", "bitcount"),
+        ("INCRBYFLOAT hash x", "WRONGTYPE", "incrbyfloat"),
+        ("INCRBYFLOAT text x", "ERR", "incrbyfloat"),
+        ("SETRANGE none 536870912 x", "ERR", "setrange"),
+        ("DELEX hash IFEQ x", "ERR", "delex"),
     ];
     for (command, code, name) in failing {
         let errors = |client: &mut TestClient| {
@@ -291,6 +303,13 @@ fn commands_that_memory_has_no_room_for_are_rejected() {
     client.command("SET a b");
     assert_eq!(calls(&mut client, "set"), [0, 2, 0]);
     assert_eq!(info(&mut client, "errorstats", "errorstat_OOM").as_deref(), Some("count=2"));
+    // Their wrong arguments only become an error once the key is found.
+    for line in ["INCRBYFLOAT a x", "SETRANGE a 536870912 x", "HSET a b c d", "HINCRBYFLOAT a b x"]
+    {
+        assert!(client.command(line).starts_with("-OOM "), "{line}");
+    }
+    assert_eq!(calls(&mut client, "incrbyfloat"), [0, 1, 0]);
+    assert!(client.command("HSCAN a 0 x").starts_with("*2 "));
 }
 
 /// As redis-server 7.0.15 counts them.

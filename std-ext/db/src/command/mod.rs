@@ -27,9 +27,11 @@ mod debug;
 mod diagnostics;
 mod dispatch;
 mod dump;
+mod dumped;
 mod execute;
 mod expiration;
 mod first_key;
+mod hashes;
 mod hexadecimal;
 mod hyperloglog;
 mod info;
@@ -58,6 +60,7 @@ mod reply_writer;
 mod routing;
 mod rows;
 mod runs;
+mod scan;
 #[cfg(feature = "scripts")]
 #[allow(
     clippy::cast_precision_loss,

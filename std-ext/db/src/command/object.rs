@@ -1,6 +1,5 @@
 //! OBJECT.
 
-use crate::command::reply::EMBSTR_MAX;
 use crate::command::reply::ReplyKind;
 use crate::command::rows::{Run, command, container};
 use crate::command::table::Row;
@@ -32,7 +31,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[container("object", -2, O
 
 const OBJECT: &[Row<Run>] = &[
     command("object|encoding", 3, "readonly", |e, a| {
-        e.read(a[2], Query::Prefix(EMBSTR_MAX + 1), ReplyKind::Encoding)
+        e.read(a[2], Query::Encoding, ReplyKind::Value)
     })
     .keys(&[key(2, RO)])
     .since("2.2.3", Group::Generic)
@@ -56,7 +55,8 @@ const OBJECT: &[Row<Run>] = &[
     .summary("Returns the logarithmic count of the accesses to a key.")
     .tips("nondeterministic_output"),
     command("object|refcount", 3, "readonly", |e, a| {
-        e.read(a[2], Query::Prefix(0), ReplyKind::Shared)
+        // Unlike `Query::Exists`, it reports no miss.
+        e.read(a[2], Query::Encoding, ReplyKind::Shared)
     })
     .keys(&[key(2, RO)])
     .since("2.2.3", Group::Generic)

@@ -6,13 +6,15 @@ use super::test_client::TestClient;
 use crate::resp::{inline, read, write};
 
 /// Files of requests and Redis's replies. The first lines of the first file describe the format.
-const ANSWERS: [&str; 6] = [
+const ANSWERS: [&str; 8] = [
     include_str!("../../tests/redis-7.txt"),
     include_str!("../../tests/redis-7-acl.txt"),
     include_str!("../../tests/redis-7-bits.txt"),
     include_str!("../../tests/redis-7-hyperloglog.txt"),
     include_str!("../../tests/redis-7-lcs.txt"),
     include_str!("../../tests/redis-7-usage.txt"),
+    include_str!("../../tests/redis-7-types.txt"),
+    include_str!("../../tests/redis-7-hashes.txt"),
 ];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");

@@ -1,9 +1,10 @@
 //! How answers of the database become replies.
 
+use crate::command::arguments::ArgumentError;
+use crate::command::dumped::dumped;
 use crate::command::lcs::LcsOptions;
-use crate::number;
-use crate::rdb::payload;
-use crate::request::{Answer, KeyList, RequestError};
+use crate::request::{Answer, ElementList, RequestError, StoredValue, ValueType};
+use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
 /// How the answers to one command's requests become its reply.
@@ -11,31 +12,39 @@ use crate::resp::write::RespWriter;
 pub(crate) enum ReplyKind {
     /// A bulk string, or null.
     Value,
-    /// An array of as many bulk strings or nulls as there are keys.
+    /// An array of as many bulk strings or nulls as there are keys. A key of another type counts as missing.
     Values,
     /// OK, or null if it was not done.
     Done,
+    /// OK, whatever the integer is.
+    Ok,
     /// 1, or 0 if it was not done.
     DoneAsInteger,
     /// An integer.
     Integer,
     /// An array of the integers and nulls of one answer.
     Fields,
-    /// An array of keys.
-    Keys,
-    /// A cursor, and an array of keys.
+    /// An array of elements, which may be null.
+    Elements,
+    /// A map, of elements that alternate between fields and values.
+    Map,
+    /// An array with an array for each field and its value; in RESP2, a flat one.
+    Pairs,
+    /// A cursor, and an array of elements.
     Scanned,
-    /// The error for these arguments; or this integer or null if the key is missing, because Redis looks for the key
-    /// first.
-    Refused(ArgumentError, Option<i8>),
+    /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
+    /// answer is the type.
+    Refused(ArgumentError, MissingKeyReply),
+    /// The number of keys that were deleted, on a condition that only strings fulfil.
+    DeletedIf,
     /// An integer, or null.
     IntegerOrNull,
     /// The sum of integers.
     Sum,
     /// The number of elements of all HyperLogLogs.
     Union,
-    /// The longest common subsequence of two values.
-    Lcs(LcsOptions),
+    /// The longest common subsequence of two values, or the error for these options.
+    Lcs(Result<LcsOptions, ArgumentError>),
     /// An empty array, or an error if the key exists.
     Sorted,
     /// A bulk string, empty if the key is missing.
@@ -49,8 +58,6 @@ pub(crate) enum ReplyKind {
     },
     /// The type of the key's value.
     Type,
-    /// The encoding that Redis would use for the value.
-    Encoding,
     /// The number of references to the value.
     Shared,
     /// The payload of DUMP, or null.
@@ -61,24 +68,23 @@ pub(crate) enum ReplyKind {
     NotRestored(RestoreError),
 }
 
-/// An error in the arguments of a command.
+/// What a command with wrong arguments replies if its key is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ArgumentError {
-    Syntax,
-    NotAnInteger,
-    /// The time of GETEX is not positive, or too late.
-    ExpireTime,
-    /// DELEX has no such condition.
-    Condition,
+pub(crate) enum MissingKeyReply {
+    Null,
+    Integer(i8),
+    /// The cursor and the elements of a walk that is over.
+    EmptyScan,
+    /// The error, too.
+    Error,
 }
 
-impl ArgumentError {
-    fn text(self) -> &'static str {
+impl MissingKeyReply {
+    /// Returns the type of the command's values: only HSCAN replies an empty scan.
+    fn wanted_type(self) -> ValueType {
         match self {
-            Self::Syntax => "ERR syntax error",
-            Self::NotAnInteger => "ERR value is not an integer or out of range",
-            Self::ExpireTime => "ERR invalid expire time in 'getex' command",
-            Self::Condition => "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+            Self::EmptyScan => ValueType::Hash,
+            Self::Null | Self::Integer(_) | Self::Error => ValueType::String,
         }
     }
 }
@@ -112,10 +118,9 @@ impl RestoreError {
 }
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+const CONDITION_ON_TYPE: &str = "ERR Key should be of string type if conditions are specified";
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
-
-/// Redis stores values up to this length in one allocation with their header.
-pub(super) const EMBSTR_MAX: usize = 44;
+const NO_DUMP: &str = "ERR DUMP of this type is not supported";
 
 impl ReplyKind {
     /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970. Returns the
@@ -129,7 +134,8 @@ impl ReplyKind {
     ) -> Option<&'static str> {
         match (self, answer) {
             (Self::Value | Self::Values | Self::Range, Answer::Bytes(value)) => out.bulk(value),
-            (Self::Value | Self::Values | Self::Done, Answer::Nil) => out.null(),
+            (Self::Value | Self::Values | Self::Done, Answer::Nil)
+            | (Self::Values, Answer::Error(RequestError::WrongType)) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
             (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
             (_, Answer::Error(error)) => out.error(error_text(error)),
@@ -150,6 +156,7 @@ impl ReplyKind {
             return Some(error);
         }
         match (self, answer) {
+            (Self::DeletedIf, Answer::Int(n)) => out.integer(n),
             (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
             (Self::Value | Self::Values | Self::Range, Answer::Pieces(pieces)) => {
                 out.bulk_of(pieces);
@@ -165,9 +172,8 @@ impl ReplyKind {
                 Answer::ExpiresAt(None) => -1,
                 _ => -2,
             }),
-            (Self::Type, Answer::Int(1)) => out.simple("string"),
+            (Self::Type, Answer::Bytes(name)) => out.simple(&String::from_utf8_lossy(name)),
             (Self::Type, _) => out.simple("none"),
-            (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),
             // Redis answers 2147483647 for integers below 10000, whose objects it shares. Nothing is shared here.
             (Self::Shared, Answer::Bytes(_)) => out.integer(1),
             (Self::Fields, Answer::Fields(values)) => {
@@ -177,17 +183,24 @@ impl ReplyKind {
                     None => out.null(),
                 });
             }
-            (Self::Keys, Answer::Keys(keys, _)) => write_keys(out, keys),
-            (Self::Scanned, Answer::Keys(keys, next)) => {
-                out.array(2);
-                out.bulk(itoa::Buffer::new().format(next).as_bytes());
-                write_keys(out, keys);
+            (Self::Elements, Answer::Elements(elements, _)) => write_elements(out, elements),
+            (Self::Map, Answer::Elements(elements, _)) => {
+                out.map(elements.len() / 2);
+                elements.iter().for_each(|element| write_element(out, element));
             }
-            (Self::Refused(_, Some(missing)), _) => out.integer(missing.into()),
+            (Self::Pairs, Answer::Elements(elements, _)) => write_pairs(out, elements),
+            (Self::Scanned, Answer::Elements(elements, next)) => {
+                write_cursor(out, next);
+                write_elements(out, elements);
+            }
+            (Self::Refused(_, MissingKeyReply::Integer(n)), _) => out.integer(n.into()),
+            (Self::Refused(_, MissingKeyReply::EmptyScan), _) => {
+                write_cursor(out, 0);
+                out.array(0);
+            }
             (Self::Sorted, _) => out.array(0),
-            (Self::Dump, Answer::Bytes(value)) => write_dump(out, &[value]),
-            (Self::Dump, Answer::Pieces(pieces)) => write_dump(out, pieces),
-            (Self::Restored, _) => out.ok(),
+            (Self::Dump, Answer::Stored(value)) => return write_dump(out, value),
+            (Self::Ok | Self::Restored, _) => out.ok(),
             _ => out.null(),
         }
         None
@@ -196,7 +209,15 @@ impl ReplyKind {
     /// Returns the error that is the reply for an answer that is none.
     fn error_for(self, answer: &Answer<'_>) -> Option<&'static str> {
         match (self, answer) {
-            (Self::Refused(error, _), Answer::Int(1)) => Some(error.text()),
+            (Self::Refused(error, missing), Answer::Bytes(name)) => {
+                let has_type = *name == missing.wanted_type().name().as_bytes();
+                Some(match error {
+                    _ if has_type => error.text(),
+                    ArgumentError::Condition => CONDITION_ON_TYPE,
+                    _ => WRONG_TYPE,
+                })
+            }
+            (Self::Refused(error, MissingKeyReply::Error), _) => Some(error.text()),
             (Self::Sorted, Answer::Int(1)) => Some(WRONG_TYPE),
             (Self::Restored, Answer::Done) => None,
             (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => Some(BUSY_KEY),
@@ -204,30 +225,52 @@ impl ReplyKind {
             _ => None,
         }
     }
-}
 
-fn write_keys(out: &mut RespWriter<'_>, keys: KeyList<'_>) {
-    out.array(keys.len());
-    keys.iter().for_each(|key| out.bulk(key));
-}
-
-fn write_dump(out: &mut RespWriter<'_>, pieces: &[&[u8]]) {
-    let mut payload = Vec::new();
-    payload::dump(pieces, &mut payload);
-    out.bulk(&payload);
-}
-
-/// Returns the encoding that Redis would use. The first [`EMBSTR_MAX`] + 1 bytes of the value decide it.
-fn encoding(value: &[u8]) -> &'static str {
-    // As `tryObjectEncoding` would: no text of an integer is longer than 20 bytes.
-    if number::integer(value).is_some() {
-        "int"
-    // By the value alone. Redis says `raw` for a short value that was changed in place, as by APPEND.
-    } else if value.len() <= EMBSTR_MAX {
-        "embstr"
-    } else {
-        "raw"
+    /// Returns the text of an error of which this command has a text of its own.
+    pub(super) fn own_error(self, error: RequestError) -> Option<&'static str> {
+        let is_own = self == Self::DeletedIf && error == RequestError::WrongType;
+        is_own.then_some(CONDITION_ON_TYPE)
     }
+}
+
+fn write_elements(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
+    out.array(elements.len());
+    elements.iter().for_each(|element| write_element(out, element));
+}
+
+fn write_element(out: &mut RespWriter<'_>, element: Option<&[u8]>) {
+    match element {
+        Some(element) => out.bulk(element),
+        None => out.null(),
+    }
+}
+
+/// Writes elements that alternate between fields and values.
+fn write_pairs(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
+    let is_nested = out.protocol() == Protocol::Three;
+    out.array(if is_nested { elements.len() / 2 } else { elements.len() });
+    for (at, element) in elements.iter().enumerate() {
+        if is_nested && at % 2 == 0 {
+            out.array(2);
+        }
+        write_element(out, element);
+    }
+}
+
+/// Begins the reply of SCAN and HSCAN, up to the elements.
+fn write_cursor(out: &mut RespWriter<'_>, next: u64) {
+    out.array(2);
+    out.bulk(itoa::Buffer::new().format(next).as_bytes());
+}
+
+/// Writes the payload of a value. Returns the error if values of its type have none.
+fn write_dump(out: &mut RespWriter<'_>, value: StoredValue<'_>) -> Option<&'static str> {
+    let Some(payload) = dumped(value) else {
+        out.error(NO_DUMP);
+        return Some(NO_DUMP);
+    };
+    out.bulk(&payload);
+    None
 }
 
 const NO_IDLE_TIME: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
@@ -261,6 +304,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::TransactionTooLarge => "ERR this connection watches too many keys",
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::WrongType => WRONG_TYPE,
+        RequestError::HashNotAnInteger => "ERR hash value is not an integer",
+        RequestError::HashNotAFloat => "ERR hash value is not a float",
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
         RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",

@@ -1,7 +1,7 @@
 //! Writing the replies of a batch: from the answers of the database to the replies of the commands, in their order.
 
-use crate::command::arguments::CommandError;
-use crate::command::lcs;
+use crate::command::arguments::{ArgumentError, CommandError};
+use crate::command::lcs::{self, LcsOptions};
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::command::stored_answer::StoredAnswer;
@@ -135,7 +135,8 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             Answer::Bytes(value) => value.len(),
             Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
             Answer::Fields(values) => values.as_bytes().len(),
-            Answer::Keys(keys, _) => keys.reply_bytes(),
+            Answer::Elements(elements, _) => elements.reply_bytes(),
+            Answer::Stored(value) => value.bytes().len(),
             _ => 0,
         };
         // Before anything is written: a reply cut in the middle must not be followed by another.
@@ -150,16 +151,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                 if !matches!(kind, ReplyKind::Values | ReplyKind::Sum | ReplyKind::Union) =>
             {
                 match answer {
-                    Answer::Error(why) => {
-                        self.failures.push((command, ReplyFailure::Answered(why)));
-                        match why {
-                            RequestError::NotPrimary | RequestError::SlotNotOwned => {
-                                let error = redirection(why == RequestError::SlotNotOwned);
-                                self.out.error(error.as_bytes());
-                            }
-                            _ => self.out.error(error_text(why)),
-                        }
-                    }
+                    Answer::Error(why) => self.refused((kind, command), why, redirection),
                     answer => {
                         let error = kind.write(&mut self.out, answer, self.now);
                         self.fail_with(command, error);
@@ -171,6 +163,28 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                 self.answer_of((kind, command, count), answer, redirection);
             }
             _ => debug_assert!(false, "an answer without a step"),
+        }
+    }
+
+    /// Writes the reply for a request that the database has refused.
+    #[cold]
+    fn refused(
+        &mut self,
+        (kind, command): (ReplyKind, u16),
+        why: RequestError,
+        redirection: impl FnOnce(bool) -> CommandError,
+    ) {
+        if let Some(text) = kind.own_error(why) {
+            self.fail_with(command, Some(text));
+            return self.out.error(text);
+        }
+        self.failures.push((command, ReplyFailure::Answered(why)));
+        match why {
+            RequestError::NotPrimary | RequestError::SlotNotOwned => {
+                let error = redirection(why == RequestError::SlotNotOwned);
+                self.out.error(error.as_bytes());
+            }
+            _ => self.out.error(error_text(why)),
         }
     }
 
@@ -198,6 +212,40 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         }
     }
 
+    /// Processes one of the two answers to LCS.
+    fn lcs_answer(
+        &mut self,
+        (options, command): (Result<LcsOptions, ArgumentError>, u16),
+        answer: Answer<'_>,
+    ) {
+        // A key that is too long cannot exist, so its value is empty, too.
+        let value = if let Answer::Bytes(value) = answer { value } else { &[] };
+        if answer == Answer::Error(RequestError::WrongType) {
+            self.error = Some(RequestError::WrongType);
+        }
+        if self.missing_answers > 1 {
+            self.first_value = value.to_vec();
+            return;
+        }
+        let first = std::mem::take(&mut self.first_value);
+        // `lcsCommand` looks at the types before it reads the options.
+        let refused = match (self.error.take(), options) {
+            (Some(_), _) => Err(lcs::WRONG_TYPE),
+            (None, Err(error)) => Err(error.text()),
+            (None, Ok(options)) => Ok(options),
+        };
+        let error = match refused {
+            Ok(options) => lcs::write(&mut self.out, (&first, value), options),
+            Err(text) => {
+                self.out.error(text);
+                Some(text)
+            }
+        };
+        self.fail_with(command, error);
+        // Afterwards, because only `lcs` knows how long its reply is.
+        self.fits(0);
+    }
+
     /// Processes one of several answers to a command.
     fn answer_of(
         &mut self,
@@ -221,19 +269,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             (ReplyKind::Union, _) => self.add_to_union(answer),
-            (ReplyKind::Lcs(options), _) => {
-                // A key that is too long cannot exist, so its value is empty, too.
-                let value = if let Answer::Bytes(value) = answer { value } else { &[] };
-                if self.missing_answers > 1 {
-                    self.first_value = value.to_vec();
-                } else {
-                    let first = std::mem::take(&mut self.first_value);
-                    let error = lcs::write(&mut self.out, (&first, value), options);
-                    self.fail_with(command, error);
-                    // Afterwards, because only `lcs` knows how long its reply is.
-                    self.fits(0);
-                }
-            }
+            (ReplyKind::Lcs(options), _) => self.lcs_answer((options, command), answer),
             _ => {
                 let error = kind.write(&mut self.out, answer, self.now);
                 self.fail_with(command, error);

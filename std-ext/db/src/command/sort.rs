@@ -1,7 +1,7 @@
 //! SORT and SORT_RO. Redis sorts lists, sets and sorted sets. No key of this database has one of them.
 //!
 //! The commands are here before those types, because their options, keys and rights are Redis's already: a missing key
-//! gets the reply of an empty list, `STORE` deletes, and a string is of the wrong type.
+//! gets the reply of an empty list, `STORE` deletes, and a string or a hash is of the wrong type.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
@@ -34,7 +34,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
             count/integer)] [GET pattern/pattern#1...+] [order:<ASC|DESC>] \
             [sorting:ALPHA] [STORE destination#2]",
         )
-        .summary("Sorts the elements of a key. Strings have none.")
+        .summary("Sorts the elements of a key. Strings and hashes have none.")
         .only_in("write set sortedset list slow dangerous"),
     command("sort_ro", -2, "readonly movablekeys", |e, a| e.sort(a, true))
         .keys(&[
@@ -49,12 +49,12 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
             "key#0 [BY pattern/pattern#1] [LIMIT offset_count:(offset/integer \
             count/integer)] [GET pattern/pattern#1...+] [order:<ASC|DESC>] [sorting:ALPHA]",
         )
-        .summary("Sorts the elements of a key. Strings have none.")
+        .summary("Sorts the elements of a key. Strings and hashes have none.")
         .only_in("read set sortedset list slow dangerous"),
 ];
 
 impl<'a> Execution<'_, 'a> {
-    /// SORT, and SORT_RO if `reads_only`. A missing key has no elements, so the result is empty; a string is an error.
+    /// SORT, and SORT_RO if `reads_only`. A missing key has no elements, so the result is empty; any value is an error.
     pub(super) fn sort(
         &mut self,
         arguments: &[&'a [u8]],

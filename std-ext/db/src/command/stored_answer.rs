@@ -1,6 +1,6 @@
 //! Answers that arrive before their turn, and are kept until it comes.
 
-use crate::request::{Answer, FieldValues, KeyList, RequestError};
+use crate::request::{Answer, ElementList, FieldValues, RequestError, StoredValue};
 
 /// An answer that arrived out of order. Its bytes are in a buffer.
 #[derive(Clone, Copy)]
@@ -12,8 +12,12 @@ pub(super) enum StoredAnswer {
     Error(RequestError),
     Bytes(usize, usize),
     Fields(usize, usize),
-    /// Keys, behind the cursor of the next ones.
-    Keys(usize, usize),
+    /// Elements, behind the cursor of the next ones.
+    Elements(usize, usize),
+    /// A string, as it is stored.
+    String(usize, usize),
+    /// A value of another type, as it is stored.
+    Typed(usize, usize),
 }
 
 /// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `max_out` bytes.
@@ -35,15 +39,22 @@ pub(super) fn store(
             StoredAnswer::Bytes(from, to) => StoredAnswer::Fields(from, to),
             full => full,
         },
-        // Too many keys are not all there.
-        Answer::Keys(keys, _) if keys.reply_bytes() > max_out.saturating_sub(bytes.len()) => {
-            *full = true;
-            StoredAnswer::Nil
-        }
-        Answer::Keys(keys, next) => {
+        Answer::Stored(value) => match store_bytes(&[value.bytes()], bytes, max_out, full) {
+            StoredAnswer::Bytes(from, to) if matches!(value, StoredValue::String(_)) => {
+                StoredAnswer::String(from, to)
+            }
+            StoredAnswer::Bytes(from, to) => StoredAnswer::Typed(from, to),
+            full => full,
+        },
+        Answer::Elements(elements, next) => {
+            // Too many elements are not all there.
+            if elements.reply_bytes() > max_out.saturating_sub(bytes.len()) {
+                *full = true;
+                return StoredAnswer::Nil;
+            }
             let from = bytes.len();
-            keys.store(next, bytes);
-            StoredAnswer::Keys(from, bytes.len())
+            elements.store(next, bytes);
+            StoredAnswer::Elements(from, bytes.len())
         }
     }
 }
@@ -75,9 +86,14 @@ impl StoredAnswer {
             Self::Error(error) => Answer::Error(error),
             Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
             Self::Fields(from, to) => Answer::Fields(FieldValues::stored(&bytes[from..to])),
-            Self::Keys(from, to) => {
-                let (keys, next) = KeyList::stored(&bytes[from..to]);
-                Answer::Keys(keys, next)
+            Self::Elements(from, to) => {
+                let (elements, next) = ElementList::stored(&bytes[from..to]);
+                Answer::Elements(elements, next)
+            }
+            Self::String(from, to) => Answer::Stored(StoredValue::String(&bytes[from..to])),
+            Self::Typed(from, to) => {
+                let value = StoredValue::of_typed(&bytes[from..to]);
+                value.map_or(Answer::Nil, Answer::Stored)
             }
         }
     }

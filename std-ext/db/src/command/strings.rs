@@ -1,11 +1,11 @@
 //! Commands about keys whose arguments need parsing.
 
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER, is, wrong_number};
+use crate::command::arguments::{ArgumentError, CommandError, NOT_AN_INTEGER, is, wrong_number};
 use crate::command::execute::Execution;
 use crate::command::expiration::Unit;
 use crate::command::expiration::comparison;
 use crate::command::lcs::LcsOptions;
-use crate::command::reply::{ArgumentError, ReplyKind};
+use crate::command::reply::{MissingKeyReply, ReplyKind};
 use crate::command::rows::{Run, command};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
@@ -271,11 +271,10 @@ impl<'a> Execution<'_, 'a> {
             [] => self.batch.change(key, Change::Delete, ReplyKind::Integer),
             [option, value] => {
                 if let Some(condition) = comparison(option, value) {
-                    self.batch.change(key, Change::DeleteIf(condition), ReplyKind::Integer);
+                    self.batch.change(key, Change::DeleteIf(condition), ReplyKind::DeletedIf);
                 } else {
-                    // Redis looks at the key first.
-                    let kind = ReplyKind::Refused(ArgumentError::Condition, Some(0));
-                    self.batch.read(key, Query::Exists, kind);
+                    let missing = MissingKeyReply::Integer(0);
+                    self.refuse_by_key(key, ArgumentError::Condition, missing)?;
                 }
             }
             _ => return Err(wrong_number("delex")),
@@ -300,9 +299,11 @@ impl<'a> Execution<'_, 'a> {
 
     /// INCRBYFLOAT.
     pub(super) fn incrbyfloat(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let by = LongDouble::parse(arguments[2]).ok_or("ERR value is not a valid float")?;
-        self.batch.change(arguments[1], Change::IncrementFloat(by), ReplyKind::Value);
-        Ok(())
+        let Some(by) = LongDouble::parse(arguments[2]) else {
+            let error = ArgumentError::NotAFloat;
+            return self.refuse_by_key(arguments[1], error, MissingKeyReply::Error);
+        };
+        self.change(arguments[1], Change::IncrementFloat(by), ReplyKind::Value)
     }
 
     /// GETRANGE.
@@ -320,7 +321,8 @@ impl<'a> Execution<'_, 'a> {
         let too_long = at.checked_add(bytes.len()).is_none_or(|end| end > LONGEST_VALUE);
         // `setrangeCommand` checks the length only if there is something to write.
         if too_long && !bytes.is_empty() {
-            return Err("ERR string exceeds maximum allowed size (proto-max-bulk-len)".into());
+            let error = ArgumentError::ValueTooLong;
+            return self.refuse_by_key(arguments[1], error, MissingKeyReply::Error);
         }
         self.batch.change(arguments[1], Change::SetRange { offset: at, bytes }, ReplyKind::Integer);
         Ok(())
@@ -328,8 +330,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// LCS.
     pub(super) fn lcs(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let options = LcsOptions::read(&arguments[3..])?;
-        self.batch.lcs(&arguments[1..3], options);
+        self.batch.lcs(&arguments[1..3], LcsOptions::read(&arguments[3..]));
         Ok(())
     }
 

@@ -127,6 +127,11 @@ impl TestClient {
         self.connection.set_tls(true);
     }
 
+    /// Sets how many bytes of replies the client may have.
+    pub(crate) fn set_reply_limit(&mut self, bytes: usize) {
+        self.connection.set_reply_limit(bytes);
+    }
+
     /// Lets the next input be of the same turn as the last.
     pub(crate) fn continue_turn(&mut self) {
         self.scratch.continue_turn();

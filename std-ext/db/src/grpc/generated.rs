@@ -124,6 +124,7 @@ pub struct ScanResponse {
 pub struct Entry {
     #[prost(bytes = "bytes", tag = "1")]
     pub key: ::prost::bytes::Bytes,
+    /// Not set if it was not requested, or is not a string.
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub value: ::core::option::Option<::prost::bytes::Bytes>,
 }
@@ -147,7 +148,8 @@ pub struct WatchResponse {
 pub mod watch_response {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
-        /// The key was set or changed. The value, if requested, is the current one.
+        /// The key was set or changed. The value, if requested, is the current one; not set if that is not a string, or
+        /// if the key no longer exists.
         #[prost(message, tag = "2")]
         Changed(super::Entry),
         /// The key was removed. Keys that expire or are evicted are not reported.
@@ -417,7 +419,7 @@ pub mod database_client {
             self.inner.streaming(req, path, codec).await
         }
         /// Returns all keys, optionally with their values. A key that exists during the whole scan is returned at least
-        /// once, maybe more often.
+        /// once, maybe more often. A key whose value is not a string is returned without it.
         pub async fn scan(
             &mut self,
             request: impl tonic::IntoRequest<super::ScanRequest>,
@@ -525,7 +527,7 @@ pub mod database_server {
             + std::marker::Send
             + 'static;
         /// Returns all keys, optionally with their values. A key that exists during the whole scan is returned at least
-        /// once, maybe more often.
+        /// once, maybe more often. A key whose value is not a string is returned without it.
         async fn scan(
             &self,
             request: tonic::Request<super::ScanRequest>,

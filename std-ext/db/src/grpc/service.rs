@@ -37,6 +37,8 @@ const SCAN_KEYS: usize = 256;
 const WATCH_QUEUE: usize = 256;
 /// Approximate bytes of an answer besides its value.
 pub(super) const ANSWER_OVERHEAD: usize = 64;
+/// The answer to a read of a key whose value is not a string.
+const OTHER_TYPE: request::Answer<'static> = request::Answer::Error(RequestError::WrongType);
 /// How long a call that waits for the log's backlog goes without looking at it.
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
 /// How often a watch checks whether it is still wanted.
@@ -317,7 +319,8 @@ impl ServiceShared {
             let (rollbacks, epoch) = (self.db.rollbacks(), self.epoch());
             if let (Some(from), true) = (scan_state.next, scan_state.keys.is_empty()) {
                 let ScanState { keys, reserved: found, .. } = &mut *scan_state;
-                let next = session.scan(from, SCAN_KEYS, &mut |key| {
+                let next = session.scan(from, SCAN_KEYS, &mut |record| {
+                    let key = record.key();
                     if key.starts_with(&request.prefix) {
                         // They may wait for as long as the client does not read the messages before.
                         fits = fits && found.grow(ANSWER_OVERHEAD + key.len());
@@ -333,11 +336,12 @@ impl ServiceShared {
             lsn = scan_state.seen.0;
             while fits && reserved.bytes() < GRPC_SCAN {
                 let Some(key) = scan_state.keys.pop_front() else { break };
-                let mut read = None;
+                let (mut read, mut is_other_type) = (None, false);
                 if request.with_values {
                     let made = session.execute(
                         &[DbRequest::Read(&key, Query::Pieces)],
                         &mut |_, found| {
+                            is_other_type = found == OTHER_TYPE;
                             fits = reserved.grow(length(found));
                             read = if fits { value(found) } else { None };
                         },
@@ -346,7 +350,7 @@ impl ServiceShared {
                 }
                 reserved.take(&mut scan_state.reserved, ANSWER_OVERHEAD + key.len());
                 // A key that was removed meanwhile is not reported.
-                if read.is_some() || !request.with_values {
+                if read.is_some() || is_other_type || !request.with_values {
                     entries.push(Entry { key, value: read });
                 }
             }
@@ -392,6 +396,7 @@ impl ServiceShared {
             let mut reserved = peer.reserve();
             let read = DbRequest::Read(key, Query::Pieces);
             let made = self.db.execute(read, |found| match found {
+                OTHER_TYPE => Ok(Some(None)),
                 request::Answer::Error(error) => Err(error),
                 found => Ok(reserved.grow(length(found)).then(|| value(found))),
             });
@@ -660,6 +665,7 @@ mod tests {
     use super::*;
     use crate::Options;
     use crate::grpc::bounds::peer_with;
+    use crate::request::HashChange;
 
     #[test]
     fn keys_that_scans_have_found_are_bounded() {
@@ -699,5 +705,28 @@ mod tests {
             }
             assert_eq!(sent, KEYS);
         }
+    }
+
+    #[test]
+    fn a_hash_is_shown_without_a_value() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        db.set("rose", "red").unwrap();
+        let set = HashChange::Set(&[(b"colour", b"white")]);
+        let set = DbRequest::Change(b"daisy", Change::Hash(set));
+        db.with_session(|session| session.execute(&[set], &mut |_, _| {}));
+        let (service, peer) = (Service::new(db), peer_with(1 << 20));
+        let request = ScanRequest { with_values: true, ..ScanRequest::default() };
+        let mut scan_state = ScanState::new(&peer);
+        let ((mut entries, _), _) = service.shared.scan(&peer, &request, &mut scan_state).unwrap();
+        entries.sort_by_key(|entry| entry.key.clone());
+        let entry = |key: &'static str, value: Option<&'static str>| Entry {
+            key: key.into(),
+            value: value.map(Into::into),
+        };
+        assert_eq!(entries, [entry("daisy", None), entry("rose", Some("red"))]);
+        let watched = |key: &str| service.shared.watched_value(&peer, key.as_bytes()).unwrap().0;
+        assert_eq!((watched("daisy"), watched("rose")), (None, Some("red".into())));
+        let status = status_of(RequestError::WrongType);
+        assert_eq!(status.code(), tonic::Code::FailedPrecondition);
     }
 }

@@ -3,6 +3,7 @@
 use super::folder::{self, Loaded};
 use super::report::{json_string, output_error};
 use crate::config::DataInvocation;
+use crate::request::StoredValue;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::SystemTime;
@@ -38,12 +39,26 @@ fn count(loaded: &Loaded) -> KeyCounts {
     let now = now.as_millis();
     let mut counts = KeyCounts::default();
     loaded.each_key(&mut |_, key, expires_at, value| {
+        counts.bytes += length(value) as u64;
+        if value.continues() {
+            return;
+        }
         counts.keys += 1;
         counts.with_ttl += u64::from(expires_at.is_some());
         counts.expired += u64::from(expires_at.is_some_and(|end| u128::from(end) <= now));
-        counts.bytes += (key.len() + value.len()) as u64;
+        counts.bytes += key.len() as u64;
     });
     counts
+}
+
+/// Returns the bytes of a string, or of the fields and values of a hash.
+fn length(value: StoredValue<'_>) -> usize {
+    match value {
+        StoredValue::Hash(hash) => {
+            hash.iter().map(|(field, value)| field.len() + value.len()).sum()
+        }
+        other => other.bytes().len(),
+    }
 }
 
 fn report(loaded: &Loaded, counts: &KeyCounts, json: bool) -> String {

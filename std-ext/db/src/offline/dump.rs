@@ -3,6 +3,7 @@
 use super::folder;
 use super::report::{json_string, output_error};
 use crate::config::DataInvocation;
+use crate::request::{PackedHash, StoredValue};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
@@ -13,22 +14,39 @@ use std::io::{self, BufWriter, Write};
 pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, String> {
     let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
     let (mut out, mut result, mut selected) = (BufWriter::new(out), Ok(()), 0);
+    // Follows the last part of a hash: if the key expired between two parts, it would be made again, and stay.
+    let mut expire = String::new();
     loaded.each_key(&mut |database, key, expires_at, value| {
         if result.is_err() {
             return;
         }
-        let mut line = String::new();
+        let mut lines = String::new();
         if asked.json {
-            line = json_line(database, key, expires_at, value);
+            lines = json_line(database, key, expires_at, value);
         } else {
+            if !value.continues() {
+                lines = std::mem::take(&mut expire);
+            }
             if database != selected {
                 selected = database;
-                line = format!("SELECT {database}\n");
+                // Writing to a string does not fail.
+                let _ = writeln!(lines, "SELECT {database}");
             }
-            line += &command(key, expires_at, value);
+            match value {
+                StoredValue::Hash(hash) => {
+                    lines += &hash_commands(key, hash);
+                    expire = expires_at.map_or_else(String::new, |end| {
+                        format!("PEXPIREAT {} {end}\n", quoted(key))
+                    });
+                }
+                other => lines += &command(key, expires_at, other.bytes()),
+            }
         }
-        result = out.write_all(line.as_bytes());
+        result = out.write_all(lines.as_bytes());
     });
+    if result.is_ok() {
+        result = out.write_all(expire.as_bytes());
+    }
     match result.and_then(|()| out.flush()) {
         // A reader such as `head` has enough.
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(true),
@@ -44,6 +62,19 @@ fn command(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> String {
         let _ = write!(line, " PXAT {end}");
     }
     line + "\n"
+}
+
+/// Returns lines that store a hash, or a further part of it. As SET does, they replace what there is.
+fn hash_commands(key: &[u8], hash: PackedHash<'_>) -> String {
+    let key = quoted(key);
+    let mut lines = if hash.continues() { String::new() } else { format!("DEL {key}\n") };
+    lines += "HSET ";
+    lines += &key;
+    for (field, value) in hash.iter() {
+        // Writing to a string does not fail.
+        let _ = write!(lines, " {} {}", quoted(field), quoted(value));
+    }
+    lines + "\n"
 }
 
 /// Returns bytes in quotes, as redis-cli reads them.
@@ -64,8 +95,17 @@ fn quoted(bytes: &[u8]) -> String {
     text
 }
 
-fn json_line(database: u16, key: &[u8], expires_at: Option<u64>, value: &[u8]) -> String {
-    let mut line = format!("{{{}, {}", json_pair("key", key), json_pair("value", value));
+/// Returns an object with a key and its value. A long hash is several objects, all but the first of which say that they
+/// continue it.
+fn json_line(database: u16, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) -> String {
+    let shown = match value {
+        StoredValue::Hash(hash) => json_hash(hash),
+        other => json_pair("value", other.bytes()),
+    };
+    let mut line = format!("{{{}, {shown}", json_pair("key", key));
+    if value.continues() {
+        line += ", \"continues\": true";
+    }
     if database != 0 {
         let _ = write!(line, ", \"database\": {database}");
     }
@@ -80,9 +120,28 @@ fn json_pair(name: &str, bytes: &[u8]) -> String {
     if let Some(text) = json_string(bytes) {
         return format!("\"{name}\": {text}");
     }
+    format!("\"{name}_hex\": {}", hexadecimal(bytes))
+}
+
+/// Returns an object of fields with their values: all in hexadecimal digits if one of them is no text.
+fn json_hash(hash: PackedHash<'_>) -> String {
+    let object = |shown: &dyn Fn(&[u8]) -> Option<String>| {
+        let pair = |(field, value)| Some(format!("{}: {}", shown(field)?, shown(value)?));
+        Some(hash.iter().map(pair).collect::<Option<Vec<_>>>()?.join(", "))
+    };
+    if let Some(pairs) = object(&json_string) {
+        return format!("\"hash\": {{{pairs}}}");
+    }
+    let pairs = object(&|bytes| Some(hexadecimal(bytes))).unwrap_or_default();
+    format!("\"hash_hex\": {{{pairs}}}")
+}
+
+/// Returns bytes as hexadecimal digits in quotes.
+fn hexadecimal(bytes: &[u8]) -> String {
     let digits = bytes.iter().fold(String::new(), |mut digits, byte| {
+        // Writing to a string does not fail.
         let _ = write!(digits, "{byte:02x}");
         digits
     });
-    format!("\"{name}_hex\": \"{digits}\"")
+    format!("\"{digits}\"")
 }

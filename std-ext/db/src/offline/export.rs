@@ -5,6 +5,7 @@ use super::report::{ReportProgress, json_string, output_error};
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::rdb::Writer;
+use crate::request::{OwnedValue, PackedHash, StoredValue};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,7 +28,10 @@ pub(super) fn run(
     let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
     let mut databases = BTreeMap::<u16, (u64, u64)>::new();
     let (now, mut expired) = (TimeSource::System.now(), 0);
-    loaded.each_key(&mut |database, _, expires_at, _| {
+    loaded.each_key(&mut |database, _, expires_at, value| {
+        if value.continues() {
+            return;
+        }
         if expires_at.is_some_and(|end| end <= now) {
             expired += 1;
             return;
@@ -90,25 +94,63 @@ fn write(
     let mut writer = Writer::new(File::create_new(path)?)?;
     writer.note("redis-bits", "64")?;
     let (mut done, mut result, mut selected) = (0, Ok(()), None);
+    let mut hash = WaitingHash::default();
     loaded.each_key(&mut |database, key, expires_at, value| {
-        if expires_at.is_some_and(|end| end <= now) {
+        if result.is_err() || expires_at.is_some_and(|end| end <= now) {
             return;
+        }
+        if !value.continues() {
+            result = hash.write(&mut writer);
+            done += 1;
+            progress.keys("export", done);
         }
         if result.is_ok() && selected != Some(database) {
             selected = Some(database);
             let (keys, with_ttl) = databases.get(&database).copied().unwrap_or_default();
             result = writer.database(database.into(), keys, with_ttl);
         }
-        if result.is_ok() {
-            result = writer.entry(key, expires_at, &[value]);
-            done += 1;
-            progress.keys("export", done);
+        match value {
+            StoredValue::Hash(part) => hash.add(key, expires_at, part),
+            other if result.is_ok() => result = writer.entry(key, expires_at, &[other.bytes()]),
+            _ => {}
         }
     });
     result?;
+    hash.write(&mut writer)?;
     let (file, bytes) = writer.finish()?;
     file.sync_all()?;
     Ok(bytes)
+}
+
+/// The parts of a hash, which are written together: a file has the number of fields in front of them.
+#[derive(Default)]
+struct WaitingHash {
+    key: Vec<u8>,
+    expires_at: Option<u64>,
+    parts: Vec<OwnedValue>,
+}
+
+impl WaitingHash {
+    fn add(&mut self, key: &[u8], expires_at: Option<u64>, part: PackedHash<'_>) {
+        if !part.continues() {
+            (self.key, self.expires_at) = (key.to_vec(), expires_at);
+        }
+        self.parts.push(StoredValue::Hash(part).to_owned());
+    }
+
+    /// Writes the hash, if there is one.
+    fn write(&mut self, writer: &mut Writer<File>) -> io::Result<()> {
+        let parts = std::mem::take(&mut self.parts);
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let hashes = parts.iter().filter_map(|part| match part.stored() {
+            StoredValue::Hash(hash) => Some(hash),
+            _ => None,
+        });
+        let count = hashes.clone().map(PackedHash::len).sum();
+        writer.hash(&self.key, self.expires_at, count, hashes.flat_map(PackedHash::iter))
+    }
 }
 
 fn sync_name(file: &Path) -> io::Result<()> {

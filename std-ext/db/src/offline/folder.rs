@@ -7,6 +7,7 @@ use crate::log::OpenError;
 use crate::log::disk::{Disk, DiskFile, SystemDisk};
 use crate::log::folder::{Folder, LOCK};
 use crate::options::MAX_DATABASES;
+use crate::request::StoredValue;
 use crate::state::load::LoadingShards;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -53,8 +54,8 @@ impl Disk for ReadOnly {
     }
 }
 
-/// Called with a database, a key in it, its expiration and its value.
-pub(super) type OnEntry<'a> = dyn FnMut(u16, &[u8], Option<u64>, &[u8]) + 'a;
+/// Called with a database, a key in it, its expiration and its value; several times with the parts of a long value.
+pub(super) type OnEntry<'a> = dyn FnMut(u16, &[u8], Option<u64>, StoredValue<'_>) + 'a;
 
 /// The contents of a directory.
 pub(super) struct Loaded {

@@ -1,17 +1,18 @@
 //! `hedgerow-db import`.
 
 use super::folder;
-use super::item::Item;
+use super::item::{ImportedKey, Item};
 use super::replies::Executor;
 use super::report::{ReportProgress, output_error};
-use super::sources::{Selection, Sources};
+use super::sources::{FIELD_TWICE, Selection, Sources};
 use super::summary::Summary;
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::log::Fsync;
 use crate::options::MAX_DATABASES;
-use crate::rdb::Entry;
-use crate::request::{Answer, Change, Expiry, Request, RequestError, SetCondition};
+use crate::request::{
+    Answer, Change, ExpireCondition, Expiry, HashQuery, Query, Request, RequestError,
+};
 use crate::{Db, Options, Session};
 use std::io::Write;
 use std::sync::Arc;
@@ -59,12 +60,12 @@ pub(super) fn check_sources(
     let selection = Selection { database, now: TimeSource::System.now() };
     let (mut found, mut read) = (Summary::default(), 0);
     sources.read(selection, &mut found, &mut |item| {
-        read += 1;
+        read += u64::from(ends_key(&item));
         progress.keys("checking", read);
-        if let Item::Entry(entry) = item
+        if let Item::Key(key) = item
             && database.is_none()
         {
-            number_of(entry.database)?;
+            number_of(key.database)?;
         }
         if stop() { Err("the import was stopped; nothing was imported".to_owned()) } else { Ok(()) }
     })?;
@@ -88,7 +89,7 @@ pub(super) fn store_sources(
     let selection = Selection { database, now: TimeSource::System.now() };
     let (mut summary, mut stored) = (Summary::default(), 0);
     sources.read(selection, &mut summary, &mut |item| {
-        stored += 1;
+        stored += u64::from(ends_key(&item));
         progress.keys("importing", stored);
         if stop() {
             return Err("the import was stopped; the directory has some of the keys".to_owned());
@@ -117,7 +118,7 @@ pub(super) struct ImportStore {
     keeps_databases: bool,
     /// The database of the entries that wait.
     database: u16,
-    entries: Vec<Entry>,
+    entries: Vec<ImportedKey>,
     bytes: usize,
     executor: Executor,
     failed: Summary,
@@ -174,12 +175,12 @@ impl ImportStore {
 
     pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), String> {
         match item {
-            Item::Entry(entry) => {
+            Item::Key(entry) => {
                 if self.keeps_databases && entry.database != u64::from(self.database) {
                     self.store_entries()?;
                     self.database = number_of(entry.database)?;
                 }
-                self.bytes += entry.key.len() + entry.value.as_ref().map_or(0, Vec::len);
+                self.bytes += entry.key.len() + entry.value.len();
                 self.entries.push(entry);
                 if self.entries.len() >= KEYS || self.bytes >= BYTES {
                     self.store_entries()?;
@@ -210,15 +211,21 @@ impl ImportStore {
         }
         // A command may have selected another one.
         self.session.select(self.database).map_err(|why| why.to_string())?;
-        let requests: Vec<_> = self.entries.iter().filter_map(set).collect();
+        let (mut requests, mut lengths) = (Vec::with_capacity(self.entries.len()), Vec::new());
+        for entry in &self.entries {
+            add_requests(entry, &mut requests, &mut lengths);
+        }
         let mut error: Option<RequestError> = None;
-        let lsn = self.session.execute(&requests, &mut |_, answer| {
-            if let Answer::Error(why) = answer {
-                error = Some(why);
-            }
+        let lsn = self.session.execute(&requests, &mut |number, answer| match answer {
+            Answer::Error(why) => error = Some(why),
+            Answer::Int(length) => lengths.retain(|one| *one != (number, length)),
+            _ => {}
         });
         if let Some(why) = error {
             return Err(why.to_string());
+        }
+        if !lengths.is_empty() {
+            return Err(FIELD_TWICE.to_owned());
         }
         self.db.log().wait(lsn).map_err(|why| why.to_string())?;
         self.entries.clear();
@@ -260,9 +267,29 @@ fn number_of(database: u64) -> Result<u16, String> {
     })
 }
 
-fn set(entry: &Entry) -> Option<Request<'_>> {
-    let value = entry.value.as_ref().ok()?;
-    let expiry = entry.expires_at.map_or(Expiry::Never, Expiry::At);
-    let condition = SetCondition::Always;
-    Some(Request::Change(&entry.key, Change::Set { value, condition, expiry, get: false }))
+/// Returns whether a key is complete with this item.
+fn ends_key(item: &Item<'_>) -> bool {
+    !matches!(item, Item::Key(ImportedKey { ends: None, .. }))
+}
+
+/// Adds the requests that store a key, or a part of it. `lengths` gets the numbers of requests with their answers, if
+/// each field came once.
+fn add_requests<'a>(
+    entry: &'a ImportedKey,
+    requests: &mut Vec<Request<'a>>,
+    lengths: &mut Vec<(usize, i64)>,
+) {
+    let (key, value, is_last) = (&entry.key[..], entry.value.stored(), entry.ends.is_some());
+    // The last part brings the expiration: a key that expired between two parts would come back, and stay.
+    let expiry = entry.expires_at.filter(|_| is_last).map_or(Expiry::Never, Expiry::At);
+    let change = Change::Restore { value, expiry, replace: true, usage: None };
+    requests.push(Request::Change(key, change));
+    if let Some(fields) = entry.ends.filter(|_| value.continues()) {
+        lengths.push((requests.len(), i64::try_from(fields).unwrap_or(i64::MAX)));
+        requests.push(Request::Read(key, Query::Hash(HashQuery::Length)));
+        if entry.expires_at.is_some() {
+            let condition = ExpireCondition::Always;
+            requests.push(Request::Change(key, Change::Expire { expiry, condition, get: false }));
+        }
+    }
 }

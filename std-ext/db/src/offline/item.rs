@@ -1,13 +1,23 @@
 //! The items of which files consist.
 
-use crate::rdb::Entry;
+use crate::request::OwnedValue;
 
 /// A part of a file that is imported.
 pub(super) enum Item<'a> {
-    /// A key with a string, and the time at which it expires.
-    Entry(Entry),
+    /// A key, or a further part of a long hash, the parts of which follow each other.
+    Key(ImportedKey),
     /// A command: its name, and its bytes.
     Command(&'static str, &'a [u8]),
+}
+
+/// A key, or a part of its value.
+pub(super) struct ImportedKey {
+    pub(super) database: u64,
+    pub(super) key: Vec<u8>,
+    pub(super) expires_at: Option<u64>,
+    pub(super) value: OwnedValue,
+    /// Set with the last part: the number of fields that all parts of a hash have.
+    pub(super) ends: Option<usize>,
 }
 
 /// Takes what is imported.

@@ -1,17 +1,23 @@
 //! The files of an import: one RDB or AOF file, or several that a manifest names.
 
 use super::aof::Aof;
-use super::item::{Item, Take};
+use super::item::{ImportedKey, Item, Take};
 use super::summary::{Summary, count};
-use crate::rdb::{Entry, RdbRecord, Reader};
-use crate::request::LONGEST_KEY;
+use crate::rdb::{Entry, Kind, RdbRecord, RdbValue, Reader};
+use crate::request::{HashPacker, LONGEST_KEY, OwnedValue};
 use crate::resp::inline;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// How much of a file is read at a time.
 const BUFFER: usize = 1 << 20;
+/// A part of a long hash has about as many bytes.
+const PART: usize = 1 << 20;
+
+/// Redis refuses such a file, too.
+pub(super) const FIELD_TWICE: &str = "a hash has the same field twice";
 
 /// The files, in the order in which they are read.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,7 +116,9 @@ impl Sources {
         let mut reader = Reader::new(input).map_err(|why| why.to_string())?;
         while let Some(record) = reader.next().map_err(|why| why.to_string())? {
             match record {
-                RdbRecord::Entry(entry) => self.entry(entry, selection, summary, take)?,
+                RdbRecord::Entry(entry) => {
+                    self.entry(entry, &mut reader, selection, summary, take)?;
+                }
                 RdbRecord::Functions => summary.functions += 1,
                 RdbRecord::ModuleData => summary.module_data += 1,
                 // Notes and counts.
@@ -123,25 +131,72 @@ impl Sources {
 
     fn entry(
         &self,
-        entry: Entry,
+        mut entry: Entry,
+        reader: &mut Reader<impl BufRead>,
         selection: Selection,
         summary: &mut Summary,
         take: &mut Take<'_>,
     ) -> Result<(), String> {
+        let other_type = match entry.value {
+            RdbValue::String(_) | RdbValue::Hash => None,
+            RdbValue::Skipped(kind) => Some(kind),
+            _ => Some(Kind::Hash),
+        };
         if selection.database.is_some_and(|database| entry.database != database) {
             count(&mut summary.databases, entry.database);
-        } else if let Err(kind) = entry.value {
+        } else if let Some(kind) = other_type {
             count(&mut summary.types, kind.to_string());
         } else if entry.key.len() > LONGEST_KEY {
             summary.long_keys += 1;
         } else if !self.is_aof && entry.expires_at.is_some_and(|end| end <= selection.now) {
             summary.expired += 1;
-        } else {
+        } else if let RdbValue::String(value) = &mut entry.value {
             summary.keys += 1;
-            take(Item::Entry(entry))?;
+            let value = OwnedValue::string(std::mem::take(value));
+            take(Item::Key(imported(&entry, value, Some(0))))?;
+        } else {
+            // As Redis, this leaves an empty hash out.
+            summary.keys += u64::from(read_hash(&entry, reader, take)?);
         }
         Ok(())
     }
+}
+
+fn imported(entry: &Entry, value: OwnedValue, ends: Option<usize>) -> ImportedKey {
+    let Entry { database, expires_at, .. } = *entry;
+    ImportedKey { database, key: entry.key.clone(), expires_at, value, ends }
+}
+
+/// Reads the fields of a hash. Returns whether there are any.
+///
+/// # Errors
+/// If the file is damaged, or two fields of a part are the same; or if `take` fails.
+fn read_hash(
+    entry: &Entry,
+    reader: &mut Reader<impl BufRead>,
+    take: &mut Take<'_>,
+) -> Result<bool, String> {
+    let (mut packer, mut fields) = (HashPacker::new(), 0);
+    while let Some((field, value)) = reader.pair().map_err(|why| why.to_string())? {
+        let bytes = packer.packed().bytes().len() + field.len() + value.len();
+        if bytes > PART && !packer.packed().is_empty() {
+            let full = std::mem::replace(&mut packer, HashPacker::new().continuing());
+            check_fields(&full)?;
+            take(Item::Key(imported(entry, full.into_owned(), None)))?;
+        }
+        packer.push(field, value);
+        fields += 1;
+    }
+    if fields > 0 {
+        check_fields(&packer)?;
+        take(Item::Key(imported(entry, packer.into_owned(), Some(fields))))?;
+    }
+    Ok(fields > 0)
+}
+
+fn check_fields(part: &HashPacker) -> Result<(), String> {
+    let fields: HashSet<_> = part.packed().iter().map(|(field, _)| field).collect();
+    if fields.len() == part.packed().len() { Ok(()) } else { Err(FIELD_TWICE.to_owned()) }
 }
 
 fn is_manifest(path: &Path) -> bool {

@@ -14,11 +14,11 @@ pub(super) type NamedCounts<K> = BTreeMap<K, u64>;
 /// The things that an import has found, and stored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// Keys of RDB files with values that are strings.
+    /// Keys of RDB files that are stored.
     pub(super) keys: u64,
     /// Keys that had expired, and are not stored.
     pub(super) expired: u64,
-    /// Keys with other values, by type.
+    /// Keys of other types, by type.
     pub(super) types: NamedCounts<String>,
     /// Keys and commands of databases that are not imported.
     pub(super) databases: NamedCounts<u64>,
@@ -86,7 +86,7 @@ impl Summary {
         if !asked.skip_other_types {
             if !self.types.is_empty() {
                 line(format!(
-                    "keys with values other than strings: {}; --skip-other-types skips them",
+                    "keys of other types than string and hash: {}; --skip-other-types skips them",
                     list(&self.types)
                 ));
             }
@@ -101,8 +101,11 @@ impl Summary {
             }
         }
         let (keys, commands) = (self.keys, self.commands);
-        (!text.is_empty())
-            .then(|| format!("nothing was imported; besides {keys} strings and {commands} commands there are{text}"))
+        (!text.is_empty()).then(|| {
+            format!(
+                "nothing was imported; besides {keys} keys and {commands} commands there are{text}"
+            )
+        })
     }
 
     /// Returns the text for users.

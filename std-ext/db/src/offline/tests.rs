@@ -4,7 +4,10 @@ use super::run;
 use crate::config::{Config, Invocation};
 use crate::log::Fsync;
 use crate::rdb::redis_files::{self, bytes};
-use crate::rdb::{RdbRecord, Reader};
+use crate::rdb::{RdbRecord, RdbValue, Reader, Writer};
+use crate::request::{
+    Answer, Change, ExpireCondition, Expiry, HashChange, HashParts, HashQuery, Query, Request,
+};
 use crate::{Db, Options};
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,6 +38,34 @@ fn value(db: &Db, key: &str) -> Option<String> {
     db.get(key).unwrap().map(|value| String::from_utf8(value).unwrap())
 }
 
+type Fields = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn owned((field, value): (&str, &str)) -> (Vec<u8>, Vec<u8>) {
+    (field.into(), value.into())
+}
+
+/// Returns the fields of a hash.
+fn hash(db: &Db, key: &str) -> Fields {
+    let all = HashQuery::All { parts: HashParts::Both, most: usize::MAX };
+    let mut fields = Fields::new();
+    db.session().execute(&[Request::Read(key.as_bytes(), Query::Hash(all))], &mut |_, answer| {
+        let Answer::Elements(list, _) = answer else { panic!("{answer:?}") };
+        let elements: Vec<_> = list.iter().flatten().map(<[u8]>::to_vec).collect();
+        fields = elements.as_chunks::<2>().0.iter().cloned().map(<(_, _)>::from).collect();
+    });
+    fields
+}
+
+/// Stores a hash, which may be long.
+fn set_hash(db: &Db, key: &str, fields: &Fields, expiry: Expiry) {
+    let pairs: Vec<_> = fields.iter().map(|(field, value)| (&field[..], &value[..])).collect();
+    let change = Change::Hash(HashChange::Set(&pairs));
+    let condition = ExpireCondition::Always;
+    let expire = Change::Expire { expiry, condition, get: false };
+    let requests = [change, expire].map(|change| Request::Change(key.as_bytes(), change));
+    db.session().execute(&requests, &mut |_, answer| assert!(matches!(answer, Answer::Int(_))));
+}
+
 /// Returns a command as clients and AOF files have it.
 fn request(words: &str) -> String {
     let words: Vec<_> = words.split(' ').collect();
@@ -47,18 +78,18 @@ fn requests(lines: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn strings_are_imported_and_the_rest_is_named() {
+fn strings_and_hashes_are_imported_and_the_rest_is_named() {
     let folder = tempfile::tempdir().unwrap();
     write(&folder, "a.rdb", &bytes(redis_files::PLAIN));
     let why = command(&folder, "import @/a.rdb --dir @/db").unwrap_err();
-    for part in ["nothing was imported", "hash (2), list (2), set (2), stream (1), zset (2);"] {
+    for part in ["nothing was imported", "list (2), set (2), stream (1), zset (2);"] {
         assert!(why.contains(part), "{part} is missing in {why}");
     }
     assert!(!folder.path().join("db").exists());
     let all = "import @/a.rdb --dir @/db --skip-other-types --database 0";
     let (text, healthy) = command(&folder, all).unwrap();
     assert!(
-        healthy && text.starts_with("Imported 11 keys.\nSkipped, by type: hash (2), "),
+        healthy && text.starts_with("Imported 13 keys.\nSkipped, by type: list (2), "),
         "{text}"
     );
     assert!(text.contains("Skipped: 1 function libraries."), "{text}");
@@ -67,15 +98,17 @@ fn strings_are_imported_and_the_rest_is_named() {
         (value(&db, "rose").as_deref(), value(&db, "i32").as_deref()),
         (Some("red"), Some("-123456789"))
     );
-    assert_eq!((db.len(), db.stats().expires), (11, 2));
+    assert_eq!(hash(&db, "hash"), [("f", "v"), ("g", "2")].map(owned).into());
+    assert_eq!(hash(&db, "bighash"), [("f", &"a".repeat(91)[..])].map(owned).into());
+    assert_eq!((db.len(), db.stats().expires), (13, 2));
     drop(db);
     let why = command(&folder, all).unwrap_err();
-    assert!(why.ends_with("already has 11 keys; --replace imports anyway"), "{why}");
+    assert!(why.ends_with("already has 13 keys; --replace imports anyway"), "{why}");
     let (text, _) = command(&folder, "import @/a.rdb --dir @/all/db --skip-other-types").unwrap();
-    assert!(text.starts_with("Imported 12 keys.\n"), "{text}");
+    assert!(text.starts_with("Imported 14 keys.\n"), "{text}");
     let db = Db::open(Options::at(folder.path().join("all/db"))).unwrap();
     let third = db.database(3).unwrap();
-    assert_eq!((value(&third, "other").as_deref(), third.len(), db.len()), (Some("db"), 1, 11));
+    assert_eq!((value(&third, "other").as_deref(), third.len(), db.len()), (Some("db"), 1, 13));
     let other = "import @/a.rdb --dir @/db --skip-other-types --database 3 --replace --json";
     let (json, _) = command(&folder, other).unwrap();
     assert!(
@@ -84,7 +117,7 @@ fn strings_are_imported_and_the_rest_is_named() {
         "{json}"
     );
     let db = open(&folder);
-    assert_eq!((value(&db, "other").as_deref(), db.len()), (Some("db"), 12));
+    assert_eq!((value(&db, "other").as_deref(), db.len()), (Some("db"), 14));
 }
 
 #[test]
@@ -226,7 +259,7 @@ fn refused_commands_of_an_aof_are_named_with_the_reason() {
     ];
     write(&folder, "a.aof", &requests(&lines));
     let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
-    let wanted = "nothing was imported; besides 0 strings and 1 commands there are\n- commands that are not \
+    let wanted = "nothing was imported; besides 0 keys and 1 commands there are\n- commands that are not \
                   supported here: ZADD (1); --skip-other-types skips them\n- scripts, which an import does not \
                   execute: EVAL (2), EVALSHA (1); BGREWRITEAOF on the Redis that wrote the file replaces them with \
                   the keys that they changed; --skip-other-types skips them\n- commands that move keys between \
@@ -390,13 +423,90 @@ fn a_directory_is_checked_dumped_and_exported() {
     while let Some(record) = reader.next().unwrap() {
         if let RdbRecord::Entry(entry) = record {
             assert_eq!(entry.database, if entry.key == b"seventh" { 7 } else { 0 });
-            found.insert(entry.key, (entry.value.unwrap(), entry.expires_at));
+            let RdbValue::String(value) = entry.value else { panic!("{:?}", entry.value) };
+            found.insert(entry.key, (value, entry.expires_at));
         }
     }
     assert_eq!((found.len(), &found[&b"key:9"[..]]), (303, &(b"value 9".to_vec(), None)));
     assert!(found[&b"daisy"[..]].1.is_some());
     assert_eq!(all_files(&folder.path().join("db")), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn hashes_are_checked_dumped_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let short: Fields = [("colour", "a \"white\" one"), ("", "")].map(owned).into();
+    let binary: Fields = [(vec![0xFF], b"x".to_vec())].into();
+    // Several parts, also of an import.
+    let long: Fields =
+        (0..40_000).map(|n| owned((&format!("field {n}"), &format!("a value of {n}")))).collect();
+    let far = Expiry::At(1 << 42);
+    set_hash(&db, "short", &short, Expiry::Never);
+    set_hash(&db, "binary", &binary, far);
+    set_hash(&db, "long", &long, far);
+    db.set("rose", "red").unwrap();
+    db.close().unwrap();
+    drop(db);
+    let bytes = |fields: &Fields| fields.iter().map(|(f, v)| f.len() + v.len()).sum::<usize>();
+    let all = bytes(&short) + bytes(&binary) + bytes(&long) + "shortbinarylongrosered".len();
+    let (text, _) = command(&folder, "check @/db").unwrap();
+    let wanted = format!(
+        "Undamaged: 4 keys, 2 of them with an expiration, of which 0 have expired; {all} bytes"
+    );
+    assert!(text.starts_with(&wanted), "{text}");
+
+    let (text, _) = command(&folder, "dump @/db").unwrap();
+    let short_lines = [
+        "DEL \"short\"\nHSET \"short\" \"\" \"\" \"colour\" \"a \\\"white\\\" one\"\n",
+        "DEL \"short\"\nHSET \"short\" \"colour\" \"a \\\"white\\\" one\" \"\" \"\"\n",
+    ];
+    assert!(short_lines.iter().any(|lines| text.contains(lines)), "{text}");
+    let binary_lines =
+        "DEL \"binary\"\nHSET \"binary\" \"\\xff\" \"x\"\nPEXPIREAT \"binary\" 4398046511104\n";
+    assert!(text.contains(binary_lines), "{text}");
+    let of_long: Vec<_> = text.lines().filter(|line| line.contains(" \"long\"")).collect();
+    assert!(of_long.len() > 10, "a long line");
+    assert_eq!(of_long[0], "DEL \"long\"");
+    assert_eq!(of_long.last(), Some(&"PEXPIREAT \"long\" 4398046511104"));
+    let (json, _) = command(&folder, "dump @/db --json").unwrap();
+    assert!(json.contains("\"hash_hex\": {\"ff\": \"78\"}, \"expires_at\": "), "{json}");
+    assert!(json.contains("\"colour\": \"a \\\"white\\\" one\""), "{json}");
+    let continued = json.lines().filter(|line| line.contains("\"continues\": true")).count();
+    assert_eq!(continued, of_long.len() - 3, "parts of the long hash but the first");
+
+    command(&folder, "export @/out.rdb --dir @/db").unwrap();
+    let (text, _) = command(&folder, "import @/out.rdb --dir @/again/db").unwrap();
+    assert_eq!(text, "Imported 4 keys.\n");
+    for path in ["db", "again/db"] {
+        let db = Db::open(Options::at(folder.path().join(path))).unwrap();
+        assert!(hash(&db, "long") == long, "{path}");
+        assert_eq!((hash(&db, "short"), hash(&db, "binary")), (short.clone(), binary.clone()));
+        assert_eq!((db.len(), db.stats().expires), (4, 2), "{path}");
+        assert_eq!(value(&db, "rose").as_deref(), Some("red"));
+    }
+}
+
+#[test]
+fn a_hash_that_redis_would_refuse_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "a.rdb", b"REDIS0003\x04\x01h\x02\x01a\x01b\x01a\x01c\xFF");
+    let why = command(&folder, "import @/a.rdb --dir @/db").unwrap_err();
+    assert!(why.ends_with("a hash has the same field twice"), "{why}");
+    assert!(!folder.path().join("db").exists());
+    // In different parts.
+    let (mut writer, long) = (Writer::new(Vec::new()).unwrap(), vec![b'x'; 3 << 19]);
+    writer.database(0, 1, 0).unwrap();
+    let pairs: [(&[u8], &[u8]); 4] = [(b"a", b"1"), (b"b", &long), (b"c", &long), (b"a", b"2")];
+    writer.hash(b"h", None, pairs.len(), pairs).unwrap();
+    write(&folder, "b.rdb", &writer.finish().unwrap().0);
+    let why = command(&folder, "import @/b.rdb --dir @/db").unwrap_err();
+    assert!(why.ends_with("a hash has the same field twice"), "{why}");
+    // Redis leaves it out.
+    write(&folder, "c.rdb", b"REDIS0003\x04\x01h\x00\x00\x01a\x01b\xFF");
+    let (text, _) = command(&folder, "import @/c.rdb --dir @/new").unwrap();
+    assert_eq!(text, "Imported 1 keys.\n");
 }
 
 #[test]

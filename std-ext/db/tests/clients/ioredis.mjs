@@ -212,9 +212,23 @@ test("scripts", async () => {
   assert.deepEqual(await it.eval("return {1, 'a', {ok = 'fine'}, false}", 0), [1, "a", "fine", null]);
 });
 
+test("hashes", async () => {
+  assert.equal(await it.hset("rose", { colour: "red", height: 2 }), 2);
+  assert.deepEqual(await it.hgetall("rose"), { colour: "red", height: "2" });
+  assert.deepEqual(await it.hmget("rose", "none", "colour"), [null, "red"]);
+  assert.deepEqual(await it.multi().hincrby("rose", "height", 3).hgetall("rose").hgetall("none").exec(), [
+    [null, 5],
+    [null, { colour: "red", height: "5" }],
+    [null, {}],
+  ]);
+  assert.equal(await it.hdel("rose", "colour", "none"), 1);
+  assert.deepEqual(await it.hscan("rose", 0), ["0", ["height", "5"]]);
+  await assert.rejects(it.get("rose"), { message: /^WRONGTYPE / });
+});
+
 test("what there is not", async () => {
-  await assert.rejects(it.hset("hash", "field", 1), { message: /^ERR unknown command 'hset'/ });
-  await assert.rejects(it.multi().hset("hash", "field", 1).set("a", 1).exec(), { message: /EXECABORT/ });
+  await assert.rejects(it.lpush("list", 1), { message: /^ERR unknown command 'lpush'/ });
+  await assert.rejects(it.multi().lpush("list", 1).set("a", 1).exec(), { message: /EXECABORT/ });
   await assert.rejects(it.function("LOAD", "#!lua name=roses"), { message: /functions are not supported/ });
   await assert.rejects(it.select(16), { message: "ERR DB index is out of range" });
   await assert.rejects(it.call("GET", "a", "b"), { message: "ERR wrong number of arguments for 'get' command" });

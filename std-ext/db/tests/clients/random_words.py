@@ -1,6 +1,6 @@
 """Random commands for `random_commands.py`: what a client may send, right or wrong."""
 
-KEYS = [b"a", b"b", b"c", b"{t}1", b"", b"key\x00\xff", b"d" * 60]
+KEYS = [b"a", b"b", b"c", b"{t}1", b"", b"key\x00\xff", b"d" * 60, b"h"]
 VALUES = [b"", b"x", b"rose", b"10", b"-5", b"3.5", b"\x00\xff\x80", b"abc" * 20, b"\xff" * 9, b"00",
           b"9223372036854775807", b"hello world", b"y" * 300]
 SMALL = [b"0", b"1", b"2", b"5", b"-1", b"-2", b"-5", b"100", b"-100"]
@@ -9,13 +9,21 @@ NUMBERS = [b"0", b"1", b"-1", b"2", b"7", b"63", b"64", b"9223372036854775807", 
            b"+1", b"01", b"-0", b"abc", b"nan", b"inf", b"0x10", b"1_000", b"99999999999999999999"]
 FRACTIONS = NUMBERS + [b"0.1", b"-0.1", b"3.14159265358979", b"1e-5", b"1e17", b"5e-324", b"1e400", b"infinity", b".5",
                        b"5.", b"-.5e1", b"0.30000000000000004"]
+# Those whose sums are short enough for a hash with its fields in order.
+SHORT_FRACTIONS = [fraction for fraction in FRACTIONS if fraction != b"1e400"]
 TIMES = [b"100", b"1000", b"0", b"-1", b"9223372036854775807", b"-9223372036854775808", b"abc", b"", b"1.5",
          b"10000000000000000"]
+# Short ones: in Redis, the fields of a hash with longer ones are in no order.
+FIELDS = [b"f", b"g", b"name", b"", b"10", b"\x00\xff", b"F" * 64]
+FIELD_VALUES = [b"", b"v", b"7", b"-5", b"3.5", b"007", b"9223372036854775807", b"\xff\x00", b"hello world", b"z" * 64]
 CHANNELS = [b"ch", b"other"]
 # No channel matches both: the order of their messages is undefined.
 PATTERNS = [b"c*", b"o?her"]
-# The payload of `x`, one with a wrong sum, and others.
-PAYLOADS = [b"\x00\x01x\x0a\x00\x22\x80\x86\x5f\xbd\xe8\x48\xd0", b"", b"garbage", b"\x00\x03foo\x0a\x00" + bytes(8)]
+# The payload of `x`, those of hashes as a listpack and as pairs, one with a wrong sum, and others.
+PAYLOADS = [b"\x10\x12\x12\x00\x00\x00\x04\x00\x81f\x02\x81v\x02\x81n\x02\x0c\x01\xff\x0a\x00\x016\x94\x81\xd3[\x89t",
+            b"\x04\x02\x01f\x01v\xc0\x07\xc1\x10'\x0a\x00\x1bA\x87\x0d-0:I",
+            b"\x04\x00\x0a\x00\x931\x96\xc0'\x92\x95\xbf",
+            b"\x00\x01x\x0a\x00\x22\x80\x86\x5f\xbd\xe8\x48\xd0", b"", b"garbage", b"\x00\x03foo\x0a\x00" + bytes(8)]
 LOADED = b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
 SCRIPTS = [line.strip().encode() for line in """
     return redis.call('GET', KEYS[1])
@@ -25,6 +33,12 @@ SCRIPTS = [line.strip().encode() for line in """
     return redis.call('TTL', KEYS[1])
     return redis.call('DEL', KEYS[1])
     return redis.call('MGET', unpack(KEYS))
+    return redis.call('HSET', KEYS[1], 'f', #ARGV, 'g', 'v')
+    return redis.call('HGETALL', KEYS[1])
+    return redis.call('HDEL', KEYS[1], 'f')
+    return redis.pcall('HINCRBY', KEYS[1], 'f', 1)
+    redis.setresp(3) return redis.pcall('HGET', KEYS[1], 'f')
+    redis.call('HSET', KEYS[1], 'f', 'w') redis.call('INCR', KEYS[1])
     return redis.call('NOSUCH')
     return redis.call('GET')
     return redis.pcall('INCR', KEYS[1])
@@ -79,8 +93,8 @@ class Words:
         words = [name, *COMMANDS[name](self)]
         # With a word more or less, some of these would change settings, or have replies that differ between any two
         # servers: with a second channel, in their order.
-        if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"PFCOUNT", b"PUBSUB",
-                        b"PUNSUBSCRIBE", b"SUNSUBSCRIBE", b"UNSUBSCRIBE"):
+        if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"HRANDFIELD", b"MEMORY", b"PFCOUNT",
+                        b"PUBSUB", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE", b"UNSUBSCRIBE"):
             self.spoil(words)
         return words
 
@@ -133,7 +147,17 @@ class Words:
                             [b"PXAT", self.pick(b"99999999999999", b"8888888888888", b"-1", b"abc")],
                             b"KEEPTTL", b"PERSIST")
 
-    def field(self):
+    def hash_key(self):
+        return self.pick(b"h", b"h", b"h", b"i", b"{t}h", self.key())
+
+    def hash_field(self):
+        return self.random.choice(FIELDS)
+
+    def hash_pairs(self, most=4):
+        pair = lambda: [self.hash_field(), self.random.choice(FIELD_VALUES)]
+        return sum(self.some(pair, 1, most), [])
+
+    def bit_field(self):
         kind = self.pick(b"u8", b"i8", b"u1", b"i64", b"u63", b"u64", b"i65", b"u0", b"i5", b"x8", b"u", b"i32", b"U8")
         at = self.pick(b"0", b"1", b"#0", b"#1", b"#2", b"7", b"100", b"-1", b"#-1", b"#", b"abc", b"#100",
                        b"4294967296")
@@ -144,8 +168,8 @@ class Words:
             [b"OVERFLOW", self.pick(b"WRAP", b"SAT", b"FAIL", b"sat", b"NO")],
         )
 
-    def fields(self, most):
-        return [word for field in self.some(self.field, 0, most) for word in field]
+    def bit_fields(self, most):
+        return [word for field in self.some(self.bit_field, 0, most) for word in field]
 
     def script(self):
         keys = self.some(self.key, 0, 2)
@@ -191,14 +215,33 @@ COMMANDS = {
     b"BITPOS": lambda w: [w.key(), w.pick(b"0", b"1", b"2", b"-1", b"a")] + w.options(
         w.numbers(), w.numbers() + [w.pick(b"BIT", b"byte")], [w.number()]),
     b"BITOP": lambda w: [w.pick(b"AND", b"OR", b"XOR", b"NOT", b"not", b"NAND"), w.key()] + w.some(w.key),
-    b"BITFIELD": lambda w: [w.key()] + w.fields(4),
-    b"BITFIELD_RO": lambda w: [w.key()] + w.fields(3),
+    b"BITFIELD": lambda w: [w.key()] + w.bit_fields(4),
+    b"BITFIELD_RO": lambda w: [w.key()] + w.bit_fields(3),
     b"LCS": lambda w: [w.key(), w.key()] + w.options(
         b"LEN", b"IDX", b"WITHMATCHLEN", [b"MINMATCHLEN", w.number()], b"FOO"),
     b"PFADD": lambda w: [w.key()] + w.some(w.value, 0, 3),
     # Of one key, Redis stores the number in the value.
     b"PFCOUNT": lambda w: w.some(w.key, 2, 3),
     b"PFMERGE": lambda w: w.some(w.key, 1, 3),
+    b"HSET": lambda w: [w.hash_key()] + w.hash_pairs(),
+    b"HMSET": lambda w: [w.hash_key()] + w.hash_pairs(),
+    b"HSETNX": lambda w: [w.hash_key()] + w.hash_pairs(1),
+    b"HGET": lambda w: [w.hash_key(), w.hash_field()],
+    b"HMGET": lambda w: [w.hash_key()] + w.some(w.hash_field, 1, 4),
+    b"HGETALL": lambda w: [w.hash_key()],
+    b"HKEYS": lambda w: [w.hash_key()],
+    b"HVALS": lambda w: [w.hash_key()],
+    b"HLEN": lambda w: [w.hash_key()],
+    b"HSTRLEN": lambda w: [w.hash_key(), w.hash_field()],
+    b"HEXISTS": lambda w: [w.hash_key(), w.hash_field()],
+    b"HDEL": lambda w: [w.hash_key()] + w.some(w.hash_field, 1, 4),
+    b"HINCRBY": lambda w: [w.hash_key(), w.hash_field(), w.number()],
+    b"HINCRBYFLOAT": lambda w: [w.hash_key(), w.hash_field(), w.pick(*SHORT_FRACTIONS)],
+    # Counts with which all fields are returned, or none.
+    b"HRANDFIELD": lambda w: [w.hash_key(), w.pick(b"0", b"100", b"9223372036854775807", b"abc", b"1.5", b"")]
+    + w.options(b"WITHVALUES", b"withvalues", b"FOO"),
+    b"HSCAN": lambda w: [w.hash_key(), w.pick(b"0", b"0", b"0", b"abc", b"99999999999999999999")] + w.options(
+        [b"MATCH", w.pick(b"*", b"f*", b"[gn]*", b"", b"\x00*")], [b"COUNT", w.number()], b"FOO"),
     b"DEL": lambda w: w.some(w.key),
     b"UNLINK": lambda w: w.some(w.key),
     b"EXISTS": lambda w: w.some(w.key),
@@ -225,10 +268,11 @@ COMMANDS = {
     b"FLUSHDB": lambda w: w.options(b"ASYNC", b"SYNC", b"FOO"),
     b"FLUSHALL": lambda w: w.options(b"ASYNC", b"SYNC"),
     # At most one key matches: the order of keys is undefined.
-    b"KEYS": lambda w: [w.pick(b"z*", b"[x-z]", b"\\a\\b", b"nothing", b"a", b"[b]", b"{t}?")],
+    b"KEYS": lambda w: [w.pick(b"z*", b"[x-z]", b"\\a\\b", b"nothing", b"a", b"[b]", b"{t}[0-9]")],
     b"SCAN": lambda w: w.pick(
         [w.pick(b"abc", b"99999999999999999999")] + w.options([b"MATCH", b"z"], [b"COUNT", w.number()], [b"TYPE", b"list"]),
-        [b"0", b"MATCH", w.pick(b"a", b"[bx]", b"z*"), b"COUNT", b"1000"] + w.options([b"TYPE", w.pick(b"string", b"set")])),
+        [b"0", b"MATCH", w.pick(b"a", b"[bx]", b"z*"), b"COUNT", b"1000"] + w.options(
+            [b"TYPE", w.pick(b"string", b"hash", b"set")])),
     b"SORT": lambda w: [b"missing"] + w.options(
         b"ALPHA", b"DESC", [b"LIMIT", *w.numbers()], [b"BY", b"x"], [b"STORE", w.key()]),
     b"OBJECT": lambda w: w.pick([b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],
@@ -299,8 +343,8 @@ COMMANDS = {
 }
 # How often each is chosen; the others twice.
 OFTEN = {
-    b"SET": 8, b"GET": 4, b"MULTI": 4, b"EXEC": 6, b"EVAL": 12, b"EVAL_RO": 3, b"BITFIELD": 3, b"APPEND": 3,
-    b"CLIENT": 3, b"FLUSHDB": 1, b"SWAPDB": 1, b"RESET": 1, b"FLUSHALL": 0.3, b"SUBSCRIBE": 0.3, b"PSUBSCRIBE": 0.3,
-    b"SSUBSCRIBE": 0.3,
+    b"SET": 8, b"GET": 4, b"HSET": 8, b"HGETALL": 4, b"HDEL": 4, b"MULTI": 4, b"EXEC": 6, b"EVAL": 12, b"EVAL_RO": 3,
+    b"BITFIELD": 3, b"APPEND": 3, b"CLIENT": 3, b"FLUSHDB": 1, b"SWAPDB": 1, b"RESET": 1, b"FLUSHALL": 0.3,
+    b"SUBSCRIBE": 0.3, b"PSUBSCRIBE": 0.3, b"SSUBSCRIBE": 0.3,
 }
 NAMES = [name for name in COMMANDS for _ in range(int(10 * OFTEN.get(name, 2)))]

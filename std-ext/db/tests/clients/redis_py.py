@@ -119,6 +119,31 @@ class Commands(unittest.TestCase):
         )
         self.assertEqual(it.get("most"), str(2**63 - 1).encode())
 
+    def test_hashes(self):
+        it = self.it
+        self.assertEqual(it.hset("rose", "colour", "red", mapping={"height": 2, b"\xff\0": b""}), 3)
+        self.assertEqual(it.hgetall("rose"), {b"colour": b"red", b"height": b"2", b"\xff\0": b""})
+        self.assertEqual(it.hmget("rose", ["height", "none"]), [b"2", None])
+        self.assertEqual([it.hget("rose", "none"), it.hlen("none"), it.hgetall("none")], [None, 0, {}])
+        self.assertEqual([it.hincrby("rose", "height", 3), it.hincrbyfloat("rose", "height", 0.5)], [5, 5.5])
+        self.assertEqual([it.hexists("rose", "height"), it.hstrlen("rose", "height")], [True, 3])
+        self.assertEqual([it.hdel("rose", "height", "none"), it.hsetnx("rose", "colour", "blue")], [1, 0])
+        self.assertEqual(it.hkeys("rose"), [b"colour", b"\xff\0"])
+        self.assertEqual(it.hvals("rose"), [b"red", b""])
+        fields = {f"field {n}".encode(): str(n).encode() for n in range(10_000)}
+        self.assertEqual(it.hset("long", mapping=fields), 10_000)
+        self.assertEqual(it.hgetall("long"), fields)
+        self.assertEqual(dict(it.hscan_iter("long")), fields)
+        self.assertEqual(len(list(it.hscan_iter("long", match="field 77*"))), 111)
+        chosen = it.hrandfield("long", 100)
+        self.assertTrue(len(set(chosen)) == 100 and set(chosen) <= set(fields))
+        self.assertIn(it.hrandfield("long"), fields)
+        self.assertEqual([it.type("long"), list(it.scan_iter(_type="hash", match="l*"))], [b"hash", [b"long"]])
+        self.refused(
+            redis.ResponseError,
+            "WRONGTYPE Operation against a key holding the wrong kind of value", it.get, "rose"
+        )
+
     def test_ends(self):
         it, now = self.it, int(time.time())
         it.set("soon", 1, px=40)
@@ -284,8 +309,8 @@ class Commands(unittest.TestCase):
             self.it.set("lock", other.local.token)
 
     def test_what_there_is_not(self):
-        with self.assertRaisesRegex(redis.ResponseError, "unknown command 'HSET'"):
-            self.it.hset("hash", "field", 1)
+        with self.assertRaisesRegex(redis.ResponseError, "unknown command 'LPUSH'"):
+            self.it.lpush("list", 1)
         with self.assertRaisesRegex(redis.ResponseError, "functions are not supported"):
             self.it.function_load("#!lua name=roses")
         self.assertEqual(self.it.module_list(), [])

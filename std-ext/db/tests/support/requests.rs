@@ -3,8 +3,8 @@
 
 use crate::random::Random;
 use hedgerow_db::request::{
-    Bitwise, Change, ExpireCondition, Expiry, Field, FieldOp, FieldType, MultiKeyOp, Overflow,
-    Request, SetCondition,
+    Bitwise, Change, ExpireCondition, Expiry, Field, FieldOp, FieldType, HashChange, MultiKeyOp,
+    Overflow, Request, SetCondition,
 };
 use std::sync::LazyLock;
 
@@ -44,6 +44,40 @@ static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     ops.into_iter().cycle().take(12).enumerate().map(field).collect()
 });
 
+/// A field and its value.
+type Pair = (&'static [u8], &'static [u8]);
+
+/// Fields of hashes: enough for one that is a tree, and some that are long.
+static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
+    let short = (0..400).map(|n| {
+        let (field, value) = (format!("a field {n}"), format!("{n}"));
+        (&*field.into_bytes().leak(), &*value.into_bytes().leak())
+    });
+    let long = VALUES.iter().map(|value| (*value, *value));
+    short.chain(long).collect()
+});
+static NAMES: LazyLock<Vec<&[u8]>> =
+    LazyLock::new(|| PAIRS.iter().map(|(field, _)| *field).collect());
+
+/// Returns some of the pairs or names: one, a few, or many.
+fn some<T>(random: &mut Random, all: &'static [T]) -> &'static [T] {
+    let count = random.of(&[1, 2, 3, 250]);
+    let from = random.below((all.len() - 1) as u64) as usize;
+    &all[from..(from + count).min(all.len())]
+}
+
+/// Returns a random change of a hash.
+fn hash_change(random: &mut Random) -> HashChange<'static> {
+    let (field, value) = random.of(&PAIRS);
+    match random.below(8) {
+        0..3 => HashChange::Set(some(random, &PAIRS)),
+        3 => HashChange::SetIfAbsent(field, value),
+        4 | 5 => HashChange::Delete(some(random, &NAMES)),
+        6 => HashChange::Increment(field, random.of(&[1, -5, 1 << 40])),
+        _ => HashChange::IncrementFloat(field, 0.5.into()),
+    }
+}
+
 /// Returns a change that sets a value without conditions or an expiration.
 pub fn plain_set(value: &[u8]) -> Change<'_> {
     let (condition, expiry) = (SetCondition::Always, Expiry::Never);
@@ -53,7 +87,8 @@ pub fn plain_set(value: &[u8]) -> Change<'_> {
 /// Returns a random change. Expirations are past, far away, or one of `lives`.
 pub fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
     let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
-    match random.below(16) {
+    match random.below(20) {
+        16.. => Change::Hash(hash_change(random)),
         0..4 => {
             let condition = random.of(&[
                 SetCondition::Always,

@@ -36,6 +36,8 @@ const LEAVE: Duration = Duration::from_secs(30);
 const RESTORE: Duration = Duration::from_secs(30);
 /// The longest message of a peer: a chunk and the fields around it.
 const MOST_MESSAGE: usize = CHUNK + 1024;
+/// The longest message of an export: the last item, whose value is no longer than an entry, may exceed the rest.
+const MOST_EXPORTED: usize = MOST_ENTRY + (1 << 20);
 /// The longest message with counts of all slots: two numbers for each.
 const MOST_COUNTS: usize = 512 << 10;
 /// Bytes that a fetch writes at most, unless the settings say otherwise.
@@ -131,8 +133,7 @@ impl PeerClient {
     ) -> Result<Exports, PeerError> {
         let from = Some(self.group.sent_by(self.node));
         let slots = slots.bits().to_vec().into();
-        // A message is as long as the longest value.
-        let mut inner = self.inner.clone().max_decoding_message_size(MOST_ENTRY);
+        let mut inner = self.inner.clone().max_decoding_message_size(MOST_EXPORTED);
         let answer = timeout(SILENCE, inner.export(ExportRequest { from, group, slots })).await;
         let answer = answer.map_err(|_| PeerError::Silent)?;
         Ok(Exports::new(answer.map_err(|status| status_error(&status))?.into_inner()))

@@ -9,6 +9,7 @@ use crate::Db;
 use crate::SlotSet;
 use crate::clustered::Role;
 use crate::crc32;
+use crate::request::{OwnedValue, StoredValue};
 use crate::state::State;
 use crate::state::transfer::{Export, TransferItem};
 use std::pin::Pin;
@@ -99,7 +100,13 @@ async fn send(
             NextPart::Items(items) => {
                 idle = 0;
                 crc = items.iter().fold(crc, crc_after);
-                Ok(Part::Items(Items { items: items.into_iter().map(to_wire).collect() }))
+                let (messages, last) = messages(items);
+                for part in messages {
+                    if !send_part(&parts, Ok(part)).await {
+                        return;
+                    }
+                }
+                Ok(last)
             }
             NextPart::Frozen { horizon, keys } => Ok(Part::Frozen(Frozen { horizon, keys, crc })),
             NextPart::Over => {
@@ -117,11 +124,8 @@ async fn send(
                 Ok(Part::CaughtUp(CaughtUp { horizon }))
             }
         };
-        let ends = !matches!(part, Ok(Part::Items(_) | Part::CaughtUp(_)));
-        let message = part.map(|part| ExportResponse { part: Some(part) });
-        // A peer that takes nothing would keep the changes of the slots in memory for ever.
-        let sent = timeout(SILENCE, parts.send(message)).await;
-        if ends || !matches!(sent, Ok(Ok(()))) {
+        let ends = !matches!(part, Ok(Part::Items(_) | Part::TypedItems(_) | Part::CaughtUp(_)));
+        if !send_part(&parts, part).await || ends {
             return;
         }
         pace.add(export.take_cost());
@@ -129,6 +133,16 @@ async fn send(
             return;
         }
     }
+}
+
+/// Sends a message. Returns whether the peer takes it.
+async fn send_part(
+    parts: &Sender<Result<ExportResponse, Status>>,
+    part: Result<Part, Status>,
+) -> bool {
+    let message = part.map(|part| ExportResponse { part: Some(part) });
+    // A peer that takes nothing would keep the changes of the slots in memory for ever.
+    matches!(timeout(SILENCE, parts.send(message)).await, Ok(Ok(())))
 }
 
 /// Waits until more may be sent. Returns whether the peer is still there.
@@ -146,8 +160,7 @@ async fn wait(db: &Db, pace: &mut Pace, parts: &Sender<Result<ExportResponse, St
         }
         if told.elapsed() >= ALIVE {
             told = Instant::now();
-            let message = ExportResponse { part: Some(Part::Items(Items::default())) };
-            if !matches!(timeout(SILENCE, parts.send(Ok(message))).await, Ok(Ok(()))) {
+            if !send_part(parts, Ok(Part::Items(Items::default()))).await {
                 return false;
             }
         }
@@ -181,23 +194,65 @@ pub(in crate::cluster) fn next(
     NextPart::Frozen { horizon, keys: count.keys() }
 }
 
+/// Divides items into messages of a little more than [`MESSAGE`] bytes. A long hash is many items, which stay in their
+/// order.
+fn messages(items: Vec<TransferItem>) -> (Vec<Part>, Part) {
+    let (mut full, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for item in items {
+        if bytes >= MESSAGE {
+            full.push(message(std::mem::take(&mut last)));
+            bytes = 0;
+        }
+        bytes += item.bytes();
+        last.push(item);
+    }
+    (full, message(last))
+}
+
+fn message(items: Vec<TransferItem>) -> Part {
+    let items = Items { items: items.into_iter().map(to_wire).collect() };
+    // An earlier version would take any other value for a string. It refuses the whole message instead.
+    if items.items.iter().any(|item| item.typed) {
+        Part::TypedItems(items)
+    } else {
+        Part::Items(items)
+    }
+}
+
 fn to_wire(item: TransferItem) -> Sent {
     match item {
         TransferItem::Set(key, expires_at, value) => {
-            Sent { key: key.into(), value: Some(value.into()), expires_at, cleared: false }
+            let typed = is_typed(&value);
+            let value = Some(value.into_bytes().into());
+            Sent { key: key.into(), value, expires_at, typed, cleared: false }
         }
         TransferItem::Removed(key) => Sent { key: key.into(), ..Sent::default() },
         TransferItem::Cleared => Sent { cleared: true, ..Sent::default() },
     }
 }
 
+fn is_typed(value: &OwnedValue) -> bool {
+    !matches!(value.stored(), StoredValue::String(_))
+}
+
 /// Reads what `to_wire` makes.
-fn from_wire(item: Sent) -> TransferItem {
-    match item.value {
+///
+/// # Errors
+/// If the bytes of a value are not what its type has.
+fn from_wire(item: Sent) -> Result<TransferItem, PeerError> {
+    Ok(match item.value {
         _ if item.cleared => TransferItem::Cleared,
-        Some(value) => TransferItem::Set(item.key.into(), item.expires_at, value.into()),
+        Some(value) => {
+            let value = if item.typed {
+                let unknown = PeerError::Invalid("a value is of an unknown type, or damaged");
+                OwnedValue::typed(value.into()).ok_or(unknown)?
+            } else {
+                OwnedValue::string(value.into())
+            };
+            TransferItem::Set(item.key.into(), item.expires_at, value)
+        }
         None => TransferItem::Removed(item.key.into()),
-    }
+    })
 }
 
 /// Returns the checksum after an item. Lengths are part of it: a key's end is no value's beginning.
@@ -208,7 +263,9 @@ fn crc_after(before: u32, item: &TransferItem) -> u32 {
     match item {
         TransferItem::Set(key, expires_at, value) => {
             let end = expires_at.map_or(0, |end| end.saturating_add(1));
-            bytes(crc32::after(bytes(before, key), &end.to_le_bytes()), value)
+            let before = crc32::after(bytes(before, key), &end.to_le_bytes());
+            let before = if is_typed(value) { crc32::after(before, b"typed") } else { before };
+            bytes(before, value.stored().bytes())
         }
         TransferItem::Removed(key) => crc32::after(bytes(before, key), b"removed"),
         TransferItem::Cleared => crc32::after(before, b"cleared"),
@@ -245,8 +302,9 @@ impl Exports {
         let message = message.map_err(|status| status_error(&status))?;
         let part = message.ok_or(PeerError::Invalid("the end is missing"))?.part;
         match part.ok_or(PeerError::Invalid("a part is empty"))? {
-            Part::Items(items) => {
-                let items: Vec<_> = items.items.into_iter().map(from_wire).collect();
+            Part::Items(items) | Part::TypedItems(items) => {
+                let items: Result<Vec<_>, _> = items.items.into_iter().map(from_wire).collect();
+                let items = items?;
                 self.crc = items.iter().fold(self.crc, crc_after);
                 Ok(Exported::Items(items))
             }
@@ -264,6 +322,7 @@ mod tests {
     use super::*;
     use crate::log::none::NoLog;
     use crate::log::{Log, OpenError};
+    use crate::request::HashPacker;
     use crate::{Db, Options, Progress};
 
     #[test]
@@ -288,16 +347,28 @@ mod tests {
         assert_eq!((last, keys), (horizon, 2));
     }
 
+    fn set(key: &[u8], end: Option<u64>, value: &[u8]) -> TransferItem {
+        TransferItem::Set(key.to_vec(), end, OwnedValue::string(value.to_vec()))
+    }
+
+    fn hash(key: &[u8], packer: HashPacker) -> TransferItem {
+        TransferItem::Set(key.to_vec(), None, packer.into_owned())
+    }
+
     #[test]
     fn each_part_of_an_item_is_in_the_checksum() {
-        let set =
-            |key: &[u8], end, value: &[u8]| TransferItem::Set(key.to_vec(), end, value.to_vec());
+        let mut packer = HashPacker::new();
+        packer.push(b"colour", b"red");
         let all = [
             set(b"key", None, b"value"),
             set(b"keyv", None, b"alue"),
             set(b"key", Some(0), b"value"),
             set(b"key", Some(1), b"value"),
             set(b"key", None, b""),
+            // A string with the bytes of a hash is another value.
+            set(b"key", None, packer.packed().bytes()),
+            hash(b"key", packer.clone()),
+            hash(b"key", packer.continuing()),
             TransferItem::Removed(b"key".to_vec()),
             TransferItem::Cleared,
         ];
@@ -306,7 +377,34 @@ mod tests {
         sums.dedup();
         assert_eq!(sums.len(), all.len());
         for item in all {
-            assert_eq!(from_wire(to_wire(item.clone())), item);
+            assert_eq!(from_wire(to_wire(item.clone())).unwrap(), item);
         }
+        let mut damaged = to_wire(hash(b"key", HashPacker::new()));
+        damaged.value = Some(vec![1, 2, 3].into());
+        assert!(from_wire(damaged).is_err());
+    }
+
+    #[test]
+    fn a_long_hash_is_several_messages_in_order() {
+        let mut items = vec![set(b"string", None, b"value")];
+        for number in 0..40_u8 {
+            let mut packer = HashPacker::new();
+            packer.push(&[number], &vec![number; 30_000]);
+            items.push(hash(b"hash", if number > 0 { packer.continuing() } else { packer }));
+        }
+        items.push(set(b"string", None, b"other value"));
+        let (mut all, last) = messages(items.clone());
+        all.push(last);
+        let mut received = Vec::new();
+        for part in all {
+            // An earlier version does not know this part of a response.
+            let Part::TypedItems(part) = part else { panic!("hashes in {part:?}") };
+            let bytes: usize =
+                part.items.iter().filter_map(|one| Some(one.value.as_ref()?.len())).sum();
+            assert!(bytes < MESSAGE + 40_000, "{bytes} bytes");
+            received.extend(part.items.into_iter().map(|item| from_wire(item).unwrap()));
+        }
+        assert_eq!(received, items);
+        assert!(matches!(message(vec![set(b"string", None, b"")]), Part::Items(_)));
     }
 }

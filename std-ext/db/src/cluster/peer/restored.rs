@@ -1,12 +1,13 @@
 //! Stores the keys of a backup at the primary of a group.
 //!
-//! A request may be repeated: it stores the same again. A long value comes in parts, so that no message is long.
+//! A request may be repeated: it stores the same again. A long value comes in parts, so that no message is long. A
+//! field of a hash is stored at once, so a long one is collected here first, in pieces.
 
 pub(in crate::cluster) use super::wire::RestoredKey;
 use crate::clustered::Role;
 use crate::request::{
     Answer, Change, ExpireCondition, Expiry, LONGEST_KEY, LONGEST_VALUE, Request, RequestError,
-    SetCondition,
+    SetCondition, StoredValue,
 };
 use crate::{Db, SlotSet};
 use tonic::Status;
@@ -20,42 +21,122 @@ const KEY: usize = 64;
 /// Requests at a time. A caller that has given up one and repeats it must not be overtaken by it: a part of a value
 /// would replace the whole.
 pub(super) const RESTORES: usize = 1;
+/// The offset of a part that is no part of a string.
+const TYPED: u64 = u64::MAX;
 /// The longest request: the last key may exceed the message by itself.
 pub(super) const MOST_RESTORED: usize = 512 << 10;
+/// The longest part that is collected of pieces: a field of a hash and its value have 1 GiB.
+const MOST_COLLECTED: usize = (1 << 30) + (1 << 20);
 
 /// Returns about how many bytes of a message a key takes.
 pub(in crate::cluster) fn size(key: &RestoredKey) -> usize {
     KEY + key.key.len() + key.part.len()
 }
 
-/// Returns a key with its value in parts.
-pub(in crate::cluster) fn parts(
-    key: &[u8],
-    expires_at: Option<u64>,
-    value: &[u8],
-) -> Vec<RestoredKey> {
-    let of = |offset: usize, part: &[u8]| RestoredKey {
-        key: key.to_vec().into(),
-        offset: offset as u64,
-        part: part.to_vec().into(),
-        expires_at: None,
-    };
-    let mut all: Vec<_> = if value.is_empty() {
-        vec![of(0, &[])]
-    } else {
-        value.chunks(PART).enumerate().map(|(number, part)| of(number * PART, part)).collect()
-    };
-    if let Some(last) = all.last_mut() {
-        last.expires_at = expires_at;
-    }
-    all
+/// Makes parts of keys. Only the last part of a key has its expiration: with an earlier one, the key could be gone
+/// before the next part comes.
+#[derive(Default)]
+pub(in crate::cluster) struct PartsMaker {
+    /// The last part of the last value, and the expiration of its key.
+    waiting: Option<(RestoredKey, Option<u64>)>,
 }
 
-/// Stores keys, and waits until they are committed.
+impl PartsMaker {
+    /// Adds a value, or a further part of the last one. Returns the parts that are ready.
+    pub(in crate::cluster) fn add(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        value: StoredValue<'_>,
+    ) -> Vec<RestoredKey> {
+        let before = self.waiting.take();
+        let before = before.map(|(part, expires_at)| RestoredKey {
+            expires_at: expires_at.filter(|_| !value.continues()),
+            ..part
+        });
+        let mut all: Vec<_> = before.into_iter().chain(parts(key, value)).collect();
+        self.waiting = all.pop().map(|part| (part, expires_at));
+        all
+    }
+
+    /// Returns the last part.
+    pub(in crate::cluster) fn finish(&mut self) -> Option<RestoredKey> {
+        self.waiting.take().map(|(part, expires_at)| RestoredKey { expires_at, ..part })
+    }
+}
+
+/// Returns a key with its value in parts, without its expiration.
+fn parts(key: &[u8], value: StoredValue<'_>) -> Vec<RestoredKey> {
+    let typed = !matches!(value, StoredValue::String(_));
+    let of = |offset: u64, part: &[u8]| RestoredKey {
+        key: key.to_vec().into(),
+        offset,
+        part: part.to_vec().into(),
+        expires_at: None,
+        typed,
+        begin: 0,
+        more: false,
+    };
+    let value = value.bytes();
+    if typed {
+        let begins = (0..value.len()).step_by(PART);
+        let pieces = begins.zip(value.chunks(PART)).map(|(begin, piece)| RestoredKey {
+            begin: begin as u64,
+            more: begin + piece.len() < value.len(),
+            ..of(TYPED, piece)
+        });
+        return pieces.collect();
+    }
+    if value.is_empty() {
+        return vec![of(0, &[])];
+    }
+    let parts = value.chunks(PART).enumerate();
+    parts.map(|(number, part)| of((number * PART) as u64, part)).collect()
+}
+
+/// Returns whether a part is one of several pieces.
+fn is_piece(key: &RestoredKey) -> bool {
+    key.begin > 0 || key.more
+}
+
+/// Returns whether a request ends with this part. If the request is repeated, no other pieces were collected meanwhile.
+pub(in crate::cluster) fn ends_request(key: &RestoredKey) -> bool {
+    is_piece(key) && !key.more
+}
+
+/// Adds the pieces of a request to those that were collected. Returns the number of the key whose part is complete.
+fn collect(keys: &[RestoredKey], collected: &mut Vec<u8>) -> Result<Option<usize>, Status> {
+    let (mut complete, mut has_pieces) = (None, false);
+    for (number, key) in keys.iter().enumerate().filter(|(_, key)| is_piece(key)) {
+        has_pieces = true;
+        let begin = usize::try_from(key.begin).unwrap_or(usize::MAX);
+        if complete.is_some() || begin.saturating_add(key.part.len()) > MOST_COLLECTED {
+            return Err(Status::invalid_argument("pieces of a value that do not fit each other"));
+        }
+        // Another node was the primary then.
+        if begin > collected.len() {
+            return Err(Status::failed_precondition("it does not have the pieces before"));
+        }
+        collected.truncate(begin);
+        collected.extend_from_slice(&key.part);
+        complete = (!key.more).then_some(number);
+    }
+    if !has_pieces {
+        *collected = Vec::new();
+    }
+    Ok(complete)
+}
+
+/// Stores keys, and waits until they are committed. `collected` has the pieces of earlier requests.
 ///
 /// # Errors
 /// [`Status::unavailable`] if the same request may be granted later; any other if not.
-pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Result<(), Status> {
+pub(super) fn store(
+    db: &Db,
+    keys: &[RestoredKey],
+    must_be_empty: bool,
+    collected: &mut Vec<u8>,
+) -> Result<(), Status> {
     if db.role() != Role::Primary {
         return Err(Status::unavailable("it is not the primary of its group"));
     }
@@ -65,9 +146,14 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
             "its group already has {found} keys, but a backup can only be restored into an empty cluster"
         )));
     }
+    let complete = collect(keys, collected)?;
     let mut requests = Vec::with_capacity(keys.len());
-    for key in keys {
-        add_requests(key, &mut requests)?;
+    for (number, key) in keys.iter().enumerate() {
+        if complete == Some(number) {
+            add_requests(key, collected, &mut requests)?;
+        } else if !is_piece(key) {
+            add_requests(key, &key.part, &mut requests)?;
+        }
     }
     let (mut refused, epoch) = (None, db.log().epoch());
     let lsn = db.with_session(|session| {
@@ -91,15 +177,34 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
 }
 
 /// Adds the changes of a key, or of a part of its value.
-fn add_requests<'a>(key: &'a RestoredKey, into: &mut Vec<Request<'a>>) -> Result<(), Status> {
-    let RestoredKey { key, offset, part, expires_at } = key;
+fn add_requests<'a>(
+    key: &'a RestoredKey,
+    part: &'a [u8],
+    into: &mut Vec<Request<'a>>,
+) -> Result<(), Status> {
+    let RestoredKey { key, offset, expires_at, typed, .. } = key;
     let too_long = || Status::invalid_argument("a key or a value is longer than the maximum");
+    let expiry = expires_at.map_or(Expiry::Never, Expiry::At);
+    let condition = ExpireCondition::Always;
+    let expire = Request::Change(key, Change::Expire { expiry, condition, get: false });
+    if *typed {
+        let unknown = || Status::invalid_argument("a value is of an unknown type, or damaged");
+        let value = StoredValue::of_typed(part).ok_or_else(unknown)?;
+        if key.len() > LONGEST_KEY {
+            return Err(too_long());
+        }
+        let change = Change::Restore { value, expiry, replace: true, usage: None };
+        into.push(Request::Change(key, change));
+        if value.continues() && expires_at.is_some() {
+            into.push(expire);
+        }
+        return Ok(());
+    }
     let offset = usize::try_from(*offset).map_err(|_| too_long())?;
     let end = offset.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
     if end.is_none() || key.len() > LONGEST_KEY {
         return Err(too_long());
     }
-    let expiry = expires_at.map_or(Expiry::Never, Expiry::At);
     // Replaces what an earlier try has left of the value.
     if offset == 0 {
         let condition = SetCondition::Always;
@@ -108,8 +213,7 @@ fn add_requests<'a>(key: &'a RestoredKey, into: &mut Vec<Request<'a>>) -> Result
     }
     into.push(Request::Change(key, Change::SetRange { offset, bytes: part }));
     if expires_at.is_some() {
-        let condition = ExpireCondition::Always;
-        into.push(Request::Change(key, Change::Expire { expiry, condition, get: false }));
+        into.push(expire);
     }
     Ok(())
 }
@@ -117,17 +221,32 @@ fn add_requests<'a>(key: &'a RestoredKey, into: &mut Vec<Request<'a>>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Options;
+    use crate::request::{Answer, HashPacker, HashQuery, Query};
+    use tonic::Code;
+
+    fn all_parts(
+        key: &[u8],
+        expires_at: Option<u64>,
+        value: &[StoredValue<'_>],
+    ) -> Vec<RestoredKey> {
+        let mut maker = PartsMaker::default();
+        let mut all: Vec<_> =
+            value.iter().flat_map(|part| maker.add(key, expires_at, *part)).collect();
+        all.extend(maker.finish());
+        all
+    }
 
     #[test]
     fn a_long_value_comes_in_parts() {
         let value: Vec<u8> = (0..2 * PART + 7).map(|n| n as u8).collect();
         for length in [0, 1, PART, PART + 1, 2 * PART, value.len()] {
-            let all = parts(b"key", Some(77), &value[..length]);
+            let all = all_parts(b"key", Some(77), &[StoredValue::String(&value[..length])]);
             assert_eq!(all.len(), length.div_ceil(PART).max(1), "{length} bytes");
             let mut joined = Vec::new();
             for (number, part) in all.iter().enumerate() {
                 assert_eq!(part.offset, joined.len() as u64);
-                assert!(part.part.len() <= PART && size(part) < MOST_RESTORED - MESSAGE);
+                assert!(part.part.len() <= PART);
                 // A key whose first part had an expiration could be gone before the second one comes.
                 let is_last = number + 1 == all.len();
                 assert_eq!(part.expires_at, is_last.then_some(77), "part {number}");
@@ -138,12 +257,86 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_comes_in_the_parts_that_it_has() {
+        let part = |field: &[u8]| {
+            let mut packer = HashPacker::new();
+            packer.push(field, b"value");
+            packer
+        };
+        let (first, second) = (part(b"one"), part(b"two").continuing());
+        let value = [first.packed(), second.packed()].map(StoredValue::Hash);
+        let mut keys = all_parts(b"hash", Some(u64::MAX >> 1), &value);
+        assert_eq!(
+            keys.iter().map(|part| part.expires_at.is_some()).collect::<Vec<_>>(),
+            [false, true]
+        );
+        // Earlier versions refuse this offset.
+        assert!(keys.iter().all(|part| part.typed && part.offset == u64::MAX));
+        keys.extend(all_parts(b"short", Some(u64::MAX >> 1), &value[..1]));
+        let db = crate::Db::open(Options::in_memory()).unwrap();
+        let mut requests = Vec::new();
+        // Twice: a request may be repeated.
+        for key in keys.iter().chain(&keys) {
+            add_requests(key, &key.part, &mut requests).unwrap();
+        }
+        db.with_session(|session| {
+            session.execute(&requests, &mut |_, answer| {
+                assert!(!matches!(answer, Answer::Error(_)), "{answer:?}");
+            });
+            for (key, fields) in [(&b"hash"[..], 2), (b"short", 1)] {
+                let length = Request::Read(key, Query::Hash(HashQuery::Length));
+                let ends = Request::Read(key, Query::Expiry);
+                session.execute(&[length, ends], &mut |_, answer| {
+                    let ends = Answer::ExpiresAt(Some(u64::MAX >> 1));
+                    assert!(answer == Answer::Int(fields) || answer == ends, "{answer:?}");
+                });
+            }
+        });
+        assert!(add_requests(&keys[0], b"x", &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_long_field_is_collected() {
+        let db = crate::Db::open(Options::in_memory()).unwrap();
+        let (mut packer, long) = (HashPacker::new(), vec![7; 3 * PART]);
+        packer.push(b"field", &long);
+        let all = all_parts(b"hash", None, &[StoredValue::Hash(packer.packed())]);
+        assert_eq!(all.len(), 4);
+        assert_eq!(all.iter().map(ends_request).collect::<Vec<_>>(), [false, false, false, true]);
+        let mut collected = Vec::new();
+        let mut add =
+            |keys: &[RestoredKey]| collect(keys, &mut collected).map_err(|why| why.code());
+        assert_eq!(add(&all[1..2]), Err(Code::FailedPrecondition), "the first piece is missing");
+        // Each request twice.
+        for request in [&all[..2], &all[..2], &all[2..3], &all[2..3]] {
+            assert_eq!(add(request), Ok(None));
+        }
+        assert_eq!(add(&all[3..]), Ok(Some(0)));
+        assert_eq!(add(&all[3..]), Ok(Some(0)));
+        let mut requests = Vec::new();
+        add_requests(&all[3], &collected, &mut requests).unwrap();
+        db.with_session(|session| {
+            session.execute(&requests, &mut |_, answer| assert_eq!(answer, Answer::Done));
+            let read = Request::Read(b"hash", Query::Hash(HashQuery::Get(b"field")));
+            session.execute(&[read], &mut |_, answer| assert_eq!(answer, Answer::Bytes(&long)));
+        });
+        assert_eq!(
+            collect(&all_parts(b"rose", None, &[StoredValue::String(b"")]), &mut collected).ok(),
+            Some(None)
+        );
+        assert!(collected.is_empty());
+    }
+
+    #[test]
     fn parts_beyond_the_longest_value_are_refused() {
         let part = |offset| RestoredKey {
             key: b"key".to_vec().into(),
             offset,
             part: b"x".to_vec().into(),
             expires_at: None,
+            typed: false,
+            begin: 0,
+            more: false,
         };
         for (offset, fine) in [
             (0, true),
@@ -152,7 +345,9 @@ mod tests {
             (u64::MAX, false),
         ] {
             let part = part(offset);
-            assert_eq!(add_requests(&part, &mut Vec::new()).is_ok(), fine, "{offset}");
+            assert_eq!(add_requests(&part, b"x", &mut Vec::new()).is_ok(), fine, "{offset}");
         }
+        // Nor is a part of another type that a later version sends taken for a part of a string.
+        assert!(add_requests(&part(TYPED), b"", &mut Vec::new()).is_err());
     }
 }

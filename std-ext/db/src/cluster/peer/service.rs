@@ -22,7 +22,7 @@ use crate::clustered::{DigestError, Role};
 use crate::lock::lock;
 use crate::{Db, SlotSet};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -50,13 +50,15 @@ pub(super) struct PeerService {
     fetches: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     restores: Arc<Semaphore>,
+    /// The pieces of a long value of a backup.
+    collected: Arc<Mutex<Vec<u8>>>,
 }
 
 impl PeerService {
     pub(super) fn new(serving: Arc<Serving>) -> Self {
         let [fetches, exports, restores] =
             [FETCHES, EXPORTS, RESTORES].map(|most| Arc::new(Semaphore::new(most)));
-        Self { serving, fetches, exports, restores }
+        Self { serving, fetches, exports, restores, collected: Arc::default() }
     }
 
     /// Checks that a node of this group asks, and admits its connection. Returns the node.
@@ -233,10 +235,11 @@ impl Peer for PeerService {
             let why = "etcd has no record that the sender is restoring a backup";
             return Err(Status::failed_precondition(why));
         }
+        let collected = Arc::clone(&self.collected);
         let stored = spawn_blocking(move || {
             // Also if the caller is gone: its next request must not overtake this one.
             let _permit = permit;
-            restored::store(&db, &keys, must_be_empty)
+            restored::store(&db, &keys, must_be_empty, &mut lock(&collected))
         });
         let stored = stored.await;
         stored.map_err(|_| Status::internal("it failed to store the keys"))??;

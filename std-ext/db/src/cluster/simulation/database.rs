@@ -470,7 +470,8 @@ impl Program<Keys<Changes>> for Database {
     }
 }
 
-/// Returns a key, its expiration and its value.
+/// Returns a key, its expiration and its value. The requests of the simulation store strings only.
 fn copy(core: &Core, record: Record) -> (Vec<u8>, Option<u64>, Vec<u8>) {
-    (record.key().to_vec(), record.expires_at(), core.read(record, <[u8]>::to_vec))
+    let value = record.string().map(|value| core.read(value, <[u8]>::to_vec));
+    (record.key().to_vec(), record.expires_at(), value.expect("a string"))
 }

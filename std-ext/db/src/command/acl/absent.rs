@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 162] = [
+pub(super) const ABSENT: [(&str, &str); 146] = [
     ("blmove", "write list slow blocking"),
     ("blmpop", "write list slow blocking"),
     ("blpop", "write list slow blocking"),
@@ -49,22 +49,6 @@ pub(super) const ABSENT: [(&str, &str); 162] = [
     ("georadiusbymember_ro", "read geo slow"),
     ("geosearch", "read geo slow"),
     ("geosearchstore", "write geo slow"),
-    ("hdel", "write hash fast"),
-    ("hexists", "read hash fast"),
-    ("hget", "read hash fast"),
-    ("hgetall", "read hash slow"),
-    ("hincrby", "write hash fast"),
-    ("hincrbyfloat", "write hash fast"),
-    ("hkeys", "read hash slow"),
-    ("hlen", "read hash fast"),
-    ("hmget", "read hash fast"),
-    ("hmset", "write hash fast"),
-    ("hrandfield", "read hash slow"),
-    ("hscan", "read hash slow"),
-    ("hset", "write hash fast"),
-    ("hsetnx", "write hash fast"),
-    ("hstrlen", "read hash fast"),
-    ("hvals", "read hash slow"),
     ("lindex", "read list slow"),
     ("linsert", "write list slow"),
     ("llen", "read list fast"),

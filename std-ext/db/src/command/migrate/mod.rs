@@ -12,6 +12,7 @@ use crate::Session;
 use crate::command::arguments::CommandError;
 use crate::command::arguments::is;
 use crate::command::context::ServerApi;
+use crate::command::dumped::dumped;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::error_text;
 use crate::command::rows::{Run, alone};
@@ -19,7 +20,6 @@ use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INCOMPLETE, KeyRange, RW, key, unknown};
 use crate::log::Lsn;
-use crate::rdb::payload;
 use crate::request::{Answer, Change, Query, Request, RequestError};
 use crate::resp::write::request;
 use crate::session::{Breadth, LockedKeys};
@@ -33,6 +33,7 @@ use target::Target;
 const IN_TRANSACTION: &str = "ERR MIGRATE is not supported in transactions and scripts";
 const IN_CLUSTER: &str =
     "ERR MIGRATE is not supported in a cluster; `hedgerow-db cluster move` moves its slots";
+const NO_PAYLOAD: &str = "ERR MIGRATE of this type is not supported";
 /// Keys that are sent together at most, and the bytes after which no other key is added.
 const KEYS_AT_ONCE: usize = 64;
 const BYTES_AT_ONCE: usize = 1 << 20;
@@ -161,7 +162,7 @@ impl<'c, 'a> Migration<'c, 'a> {
             let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
             let found = self.write_request(&mut locked, &pending, &mut requests);
             self.unlock(locked);
-            if found {
+            if found? {
                 sent.push(Sent { pending, watch });
             }
         }
@@ -190,7 +191,7 @@ impl<'c, 'a> Migration<'c, 'a> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
         let mut request = Vec::new();
         let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
-        self.write_request(&mut locked, &pending, &mut request);
+        self.write_request(&mut locked, &pending, &mut request)?;
         let timeout = self.call.timeout;
         let target = self.target()?;
         target.set_timeout(timeout.min(LOCKED));
@@ -216,24 +217,27 @@ impl<'c, 'a> Migration<'c, 'a> {
         Ok(self.target.as_mut().expect("it was just connected"))
     }
 
-    /// Appends the request that makes the other server's key equal to this one, if there is a need for one.
+    /// Appends the request that makes the other server's key equal to this one, if there is a need for one. Returns
+    /// whether there is.
+    ///
+    /// # Errors
+    /// If values of the key's type cannot be sent.
     fn write_request(
         &self,
         locked: &mut LockedKeys<'_>,
         pending: &PendingMigrate<'_>,
         requests: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Result<bool, CommandError> {
         let (key, was_sent, time) = (pending.key, pending.attempts > 0, locked.time());
         let (mut ttl, mut value) = (0, None);
-        let reads = [Request::Read(key, Query::Expiry), Request::Read(key, Query::Pieces)];
+        let reads = [Request::Read(key, Query::Expiry), Request::Read(key, Query::Stored)];
         locked.execute(&reads, &mut |_, answer| match answer {
             // A time to live of 0 would be none.
             Answer::ExpiresAt(Some(at)) => ttl = at.saturating_sub(time).max(1),
-            Answer::Bytes(bytes) => value = Some(dumped(&[bytes])),
-            Answer::Pieces(pieces) => value = Some(dumped(pieces)),
+            Answer::Stored(stored) => value = Some(dumped(stored).ok_or(NO_PAYLOAD)),
             _ => {}
         });
-        let ttl = ttl.to_string();
+        let (ttl, value) = (ttl.to_string(), value.transpose()?);
         match &value {
             // Once sent, the key on the other server is ours, in an older version.
             Some(value) if was_sent || self.call.replace => {
@@ -242,9 +246,9 @@ impl<'c, 'a> Migration<'c, 'a> {
             Some(value) => request(requests, &[&b"RESTORE"[..], key, ttl.as_bytes(), value]),
             // It was deleted, or has expired, after it was sent.
             None if was_sent => request(requests, &[&b"DEL"[..], key]),
-            None => return false,
+            None => return Ok(false),
         }
-        true
+        Ok(true)
     }
 
     /// Deletes a key, unless it has changed. Returns whether it has not.
@@ -298,12 +302,6 @@ fn refused_here<T>(error: RequestError) -> Result<T, CommandError> {
 /// Returns the error for a request that the other server refuses.
 fn refused_there(error: &str) -> CommandError {
     format!("ERR Target instance replied with error: {error}").into()
-}
-
-fn dumped(pieces: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    payload::dump(pieces, &mut bytes);
-    bytes
 }
 
 /// The keys of MIGRATE: those behind the word KEYS, or the third argument.

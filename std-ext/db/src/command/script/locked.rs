@@ -285,7 +285,9 @@ impl LockedHost<'_, '_, '_, '_> {
         // One time for the whole script, as in Redis: two reads of a key must not differ because it has expired between
         // them.
         (nested.collects, nested.time) = (true, Some(self.keys.time()));
-        nested.max_out = nested.max_out.min(REPLY_BYTES);
+        // A command that asks for no more elements than it may reply must count on the bytes that `execute_locked`
+        // allows: with fewer, it would reply some of the elements as if they were all.
+        (nested.out, nested.max_out) = (&mut *out, REPLY_BYTES);
         nested.dispatch_queued(spec, arguments);
         let mut batch = nested.batch;
         let fits = batch.execute_locked(self.keys, redirects, protocol, out, REPLY_BYTES);

@@ -48,6 +48,24 @@ fn a_script_finds_subsequences_and_sorts_its_keys() {
     assert_eq!(client.send(b"EXISTS d\r\n"), b":0\r\n");
 }
 
+/// The pipeline has replies that were not sent. They leave the script as much room for a reply as it has without them.
+#[test]
+fn a_script_gets_all_fields_of_a_hash() {
+    let mut client = TestClient::new();
+    let (long, longer) = ("v".repeat(10 << 20), "v".repeat(60 << 20));
+    let mut input = Vec::new();
+    for words in [
+        &["SET", "other", &longer][..],
+        &["HSET", "h", "a", "1", "b", &long, "c", "2"],
+        &["GET", "other"],
+        &["EVAL", "return #redis.call('hgetall', KEYS[1])", "1", "h"],
+    ] {
+        crate::resp::write::request(&mut input, words);
+    }
+    let replies = client.send(&input);
+    assert!(replies.ends_with(b"\r\n:6\r\n"), "{}", replies[replies.len() - 20..].escape_ascii());
+}
+
 /// The interpreter has a stack of references, which scripts can fill.
 #[test]
 fn an_exhausted_interpreter_is_replaced() {

@@ -91,7 +91,9 @@ for (const RESP of [2, 3]) {
   await it.publish("news", "again");
   await eventually(() => heard.length === 2);
 
-  await lacks("hset", it.hSet("hash", "field", "value"));
+  assert.equal(await it.hSet("tulip", { colour: "red", height: "2" }), 2);
+  assert.deepEqual({ ...(await it.hGetAll("tulip")) }, { colour: "red", height: "2" });
+  await lacks("lpush", it.lPush("list", "value"));
   subscriber.destroy();
   await it.close();
   assert.deepEqual(events, ["connect", "ready", "end"]);

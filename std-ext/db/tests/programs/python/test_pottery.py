@@ -1,11 +1,11 @@
-"""pottery: locks and numbers on most of three servers, and what it keeps in strings."""
+"""pottery: locks and numbers on most of three servers, and what it keeps in strings and hashes."""
 
 import threading
 import unittest
 
 import redis
-from pottery import BloomFilter, HyperLogLog, NextID, RedisDict, Redlock, ReleaseUnlockedLock
-from pottery import redis_cache
+from pottery import BloomFilter, HyperLogLog, NextID, RedisDict, RedisList, RedisSet, Redlock
+from pottery import ReleaseUnlockedLock, redis_cache
 from support import PORTS, Case
 
 
@@ -60,15 +60,31 @@ class Pottery(Case):
         self.assertEqual(self.keys(), ["bloom", "log"])
 
     def test_hashes(self):
-        with self.lacks("HSET"):
-            RedisDict(redis=self.one, key="dict")["a"] = 1
+        roses = RedisDict({"red": 1, "white": [2, "two"]}, redis=self.one, key="roses")
+        roses["pink"] = None
+        del roses["red"]
+        self.assertEqual(dict(roses), {"white": [2, "two"], "pink": None})
+        self.assertTrue(len(roses) == 2 and "pink" in roses and "red" not in roses)
+        self.assertRaises(KeyError, lambda: roses["red"])
+        roses.update({str(n): n for n in range(1000)})
+        self.assertEqual(sum(roses[str(n)] for n in range(1000)), 499_500)
+        self.assertEqual(len(list(roses)), 1002)
+        calls = []
 
         @redis_cache(redis=self.one, key="cache")
         def double(n):
+            calls.append(n)
             return 2 * n
 
-        with self.lacks("HGET"):
-            double(2)
+        self.assertEqual([double(2), double(2), double(3), calls], [4, 4, 6, [2, 3]])
+        double.cache_clear()
+        self.assertEqual([double(2), calls], [4, [2, 3, 2]])
+
+    def test_what_it_cannot_keep(self):
+        with self.lacks("RPUSH"):
+            RedisList([1], redis=self.one, key="list")
+        with self.lacks("SADD"):
+            RedisSet([1], redis=self.one, key="set")
 
 
 if __name__ == "__main__":

@@ -22,13 +22,14 @@ use crate::cluster::membership::registration::Registration;
 use crate::cluster::membership::registry::read_nodes;
 use crate::cluster::peer::SharedTls;
 use crate::cluster::peer::client::MOST_FETCHED;
-use crate::cluster::peer::restored::{MESSAGE, RestoredKey, parts, size};
+use crate::cluster::peer::restored::{MESSAGE, PartsMaker, RestoredKey, ends_request, size};
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
 use crate::clustered::{Digest, DigestPart, PARTS, add_key};
 use crate::config::ClusterSettings;
 use crate::db::load_only;
 use crate::log::folder::Folder;
 use crate::options::Options;
+use crate::request::StoredValue;
 use crate::slot_set::SlotSet;
 use crate::slots::slot;
 use crate::state::load::LoadingShards;
@@ -309,7 +310,10 @@ async fn send_all(
     let (mut senders, mut tasks) = (BTreeMap::new(), JoinSet::new());
     for primary in primaries {
         let (sender, messages) = channel(WAITING);
-        senders.insert(primary.group, Outgoing { sender, keys: Vec::new(), bytes: 0 });
+        senders.insert(
+            primary.group,
+            Outgoing { sender, parts: PartsMaker::default(), keys: Vec::new(), bytes: 0 },
+        );
         tasks.spawn(send(primary, messages));
     }
     let (contents, backup, target) = (Arc::clone(contents), backup.to_owned(), Arc::clone(target));
@@ -319,7 +323,7 @@ async fn send_all(
                 each_key(&backup, group.group, &group.slots, &mut |key, expires_at, value| {
                     let owner = u32::from(target.calm.slots.owners()[usize::from(slot(key))]);
                     let outgoing = senders.get_mut(&owner);
-                    outgoing.is_some_and(|outgoing| outgoing.add(parts(key, expires_at, value)))
+                    outgoing.is_some_and(|outgoing| outgoing.add(key, expires_at, value))
                 });
             // The reason why a group takes no more is that of its task.
             if !own? {
@@ -327,7 +331,7 @@ async fn send_all(
             }
         }
         // As above.
-        senders.values_mut().all(Outgoing::flush);
+        senders.values_mut().all(Outgoing::finish);
         Ok::<_, StartError>(())
     });
     let read = read.await.map_err(|why| StartError::new(why.to_string()));
@@ -343,18 +347,29 @@ async fn send_all(
 /// The keys that go to a group.
 struct Outgoing {
     sender: Sender<Vec<RestoredKey>>,
+    parts: PartsMaker,
     keys: Vec<RestoredKey>,
     bytes: usize,
 }
 
 impl Outgoing {
-    /// Adds a key. Returns false if the group takes no more.
-    fn add(&mut self, parts: Vec<RestoredKey>) -> bool {
-        parts.into_iter().all(|part| {
-            self.bytes += size(&part);
-            self.keys.push(part);
-            self.bytes < MESSAGE || self.flush()
-        })
+    /// Adds a key, or a further part of the value of the last one. Returns false if the group takes no more.
+    fn add(&mut self, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) -> bool {
+        let parts = self.parts.add(key, expires_at, value);
+        parts.into_iter().all(|part| self.push(part))
+    }
+
+    fn push(&mut self, part: RestoredKey) -> bool {
+        let ends_request = ends_request(&part);
+        self.bytes += size(&part);
+        self.keys.push(part);
+        (self.bytes < MESSAGE && !ends_request) || self.flush()
+    }
+
+    /// Sends what was added, to the end. Returns as `add`.
+    fn finish(&mut self) -> bool {
+        let last = self.parts.finish();
+        last.is_none_or(|part| self.push(part)) && self.flush()
     }
 
     /// Sends the keys that were added. Returns as `add`.
@@ -376,8 +391,9 @@ async fn send(
     Ok(())
 }
 
-/// Takes a key, its expiration and its value. Returns false if it takes no more.
-type TakeKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) -> bool + 'a;
+/// Takes a key, its expiration and its value, or a further part of the value of the last key. Returns false if it takes
+/// no more.
+type TakeKey<'a> = dyn FnMut(&[u8], Option<u64>, StoredValue<'_>) -> bool + 'a;
 
 /// Loads a group of a backup, and calls `each` with all keys of its slots, until that returns false. Returns whether it
 /// has never done so.
@@ -425,7 +441,7 @@ impl Expected {
         Self { groups: groups.collect(), owners: calm.slots.owners().to_vec() }
     }
 
-    fn add(&mut self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
+    fn add(&mut self, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) {
         let owner = u32::from(self.owners[usize::from(slot(key))]);
         if let Some((time, parts)) = self.groups.get_mut(&owner)
             // By the time of that group's digest its primary has removed the others.
@@ -521,7 +537,7 @@ mod tests {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let mut keys = BTreeMap::new();
         let all = each_key(backup, 0, slots, &mut |key, expires_at, value| {
-            keys.insert(text(key), (expires_at, text(value)));
+            keys.insert(text(key), (expires_at, text(value.bytes())));
             true
         });
         assert!(all.unwrap());
@@ -561,7 +577,7 @@ mod tests {
             expected.groups.iter().map(|(group, parts)| (*group, digest(*parts))).collect()
         };
         for (key, (expires_at, value)) in keys(backup.path(), &[(0, 16_383)]) {
-            expected.add(key.as_bytes(), expires_at, value.as_bytes());
+            expected.add(key.as_bytes(), expires_at, StoredValue::String(value.as_bytes()));
         }
         let found = digests(&expected);
         let restored = RestoreOutcome::of(&found, &expected, false);
@@ -573,10 +589,10 @@ mod tests {
             owners: vec![0; 16_384],
         };
         for (key, (expires_at, value)) in keys(backup.path(), &[(0, 16_383)]) {
-            one.add(key.as_bytes(), expires_at, value.as_bytes());
+            one.add(key.as_bytes(), expires_at, StoredValue::String(value.as_bytes()));
         }
         assert_eq!(RestoreOutcome::of(&digests(&one), &one, false).digest, restored.digest);
-        expected.add(b"more", None, b"");
+        expected.add(b"more", None, StoredValue::String(b""));
         let differs = RestoreOutcome::of(&found, &expected, true);
         assert_eq!(differs.problems.len(), 2, "it was not noticed: {:?}", differs.problems);
         assert!(differs.problems[1].contains("slots moved"));
@@ -593,7 +609,9 @@ mod tests {
             let command = Arc::new(RestoreTarget::find(&settings, limit).await.unwrap());
             let other = Arc::new(RestoreTarget::find(&settings, limit).await.unwrap());
             let store = async |by: &Arc<RestoreTarget>, text: &[u8]| {
-                let keys = parts(b"rose", None, text);
+                let mut parts = PartsMaker::default();
+                let mut keys = parts.add(b"rose", None, StoredValue::String(text));
+                keys.extend(parts.finish());
                 let stored = Primary::of(by, 0).store(keys, false, limit).await;
                 stored.map_err(|why| why.to_string())
             };

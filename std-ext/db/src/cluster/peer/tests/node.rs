@@ -13,6 +13,7 @@ use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::{self, Fsync, Log, Lsn};
+use crate::request::StoredValue;
 use crate::slot_set::SlotSet;
 use crate::snapshot::{Snapshot, SnapshotWriter, remove_older};
 use std::collections::BTreeMap;
@@ -77,7 +78,7 @@ pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
             watermark = section.watermark;
             newest
                 .read_section(number, &mut |key, _, value| {
-                    keys.insert(key.to_vec(), value.to_vec());
+                    keys.insert(key.to_vec(), value.bytes().to_vec());
                 })
                 .unwrap();
         }
@@ -122,7 +123,7 @@ pub(super) fn write_snapshot_of(
     let mut writer = SnapshotWriter::create_clustered(folder).unwrap();
     writer.section(0..16384, watermark).unwrap();
     for key in 0..100_u8 {
-        writer.entry(&[key], None, value).unwrap();
+        writer.entry(&[key], None, StoredValue::String(value)).unwrap();
     }
     let GroupId { cluster, incarnation, group } = group;
     let batch = Some((last, logged_mark(&batch(last, last, b"").mark)));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cluster::archive::adopt::ownership::decide;
 use crate::cluster::node::tests::groups::{self, knows_all};
+use crate::request::OwnedValue;
 use crate::slot_set::share;
 use crate::slots::slot;
 use crate::state::transfer::TransferItem;
@@ -217,7 +218,8 @@ fn slots_that_were_leaving_are_given_back() {
     source.log().wait(entry).unwrap();
     let has_left = |(key, _): &&(String, String)| moved.contains(slot(key.as_bytes()));
     let key = &written.iter().find(has_left).unwrap().0;
-    let old = TransferItem::Set(key.clone().into_bytes(), None, b"old".to_vec());
+    let old =
+        TransferItem::Set(key.clone().into_bytes(), None, OwnedValue::string(b"old".to_vec()));
     let entry = target.state().import(&moved, &[old], true).unwrap();
     target.log().wait(entry).unwrap();
     for nodes in &nodes {
