@@ -81,8 +81,25 @@ const STORE_ENDING: u8 = 24;
 const STORE_KEEPING: u8 = 25;
 /// All of them, and an unknown one.
 const KINDS: [u8; 19] = [
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, HASH_SET, HASH_DELETE, STORE, STORE_ENDING,
-    STORE_KEEPING, 0xFF,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    12,
+    HASH_SET,
+    HASH_DELETE,
+    STORE,
+    STORE_ENDING,
+    STORE_KEEPING,
+    0xFF,
 ];
 
 fn bytes(of: &[u8], into: &mut Vec<u8>) {
@@ -132,7 +149,8 @@ impl Change {
 impl Change {
     /// Writes a packed hash, as the head of `rest` says, or `rest` itself.
     fn hash(&self, kind: u8, into: &mut Vec<u8>) {
-        let Some((is_raw, rest)) = self.rest.split_first().filter(|(is_raw, _)| **is_raw > 8) else {
+        let Some((is_raw, rest)) = self.rest.split_first().filter(|(is_raw, _)| **is_raw > 8)
+        else {
             return bytes(&self.rest, into);
         };
         // The type, whether the hash is in a tree, and whether it continues another: that of a change of fields does.
@@ -177,7 +195,8 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
             Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
             Answer::Elements(fields, _) => {
                 let fields = fields.iter().flatten();
-                value = Some(fields.flat_map(|one| [&one.len().to_le_bytes(), one].concat()).collect());
+                value =
+                    Some(fields.flat_map(|one| [&one.len().to_le_bytes(), one].concat()).collect());
             }
             Answer::ExpiresAt(end) => ends = end,
             _ => {}
