@@ -81,7 +81,7 @@ const FOLDERS: [LayeredFolder; 3] = [
             &["state"],
             &["background", "session"],
             &["db"],
-            &["clustered", "eviction_settings", "transaction"],
+            &["clustered", "encoding_settings", "eviction_settings", "transaction"],
             &["lib"],
         ],
     },

@@ -35,6 +35,7 @@ pub mod db;
 #[cfg(any(test, feature = "test-support"))]
 #[doc(hidden)]
 pub mod effort;
+mod encoding_settings;
 #[doc(hidden)]
 pub mod error;
 #[doc(hidden)]

@@ -256,7 +256,8 @@ pub enum Query<'a> {
     /// The encoding in which Redis would store its value: [`Answer::Bytes`] or [`Answer::Nil`]. The key does not count
     /// as used.
     Encoding,
-    /// Its value, of any type: [`Answer::Stored`] or [`Answer::Nil`].
+    /// Its value, of any type: [`Answer::Stored`] or [`Answer::Nil`]; [`RequestError::ValueTooLong`] if it takes more
+    /// than [`LONGEST_VALUE`].
     Stored,
     /// A property of a hash.
     Hash(HashQuery<'a>),

@@ -43,6 +43,8 @@ enum DbSetting {
     Samples(u32),
     LfuLogFactor(u32),
     LfuDecayTime(u32),
+    HashListpackEntries(usize),
+    HashListpackValue(usize),
 }
 
 /// Parses a change if this is a setting of the database itself.
@@ -63,6 +65,11 @@ fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError
         "maxmemory-samples" => Some(number_in(value, 1..=64).map(DbSetting::Samples)),
         "lfu-log-factor" => Some(number_in(value, NATURAL).map(DbSetting::LfuLogFactor)),
         "lfu-decay-time" => Some(number_in(value, NATURAL).map(DbSetting::LfuDecayTime)),
+        "hash-max-listpack-entries" => Some(size(value).map(DbSetting::HashListpackEntries)),
+        "hash-max-listpack-value" => {
+            let invalid = || SettingError::Invalid("argument must be a memory value".into());
+            Some(memory(value).map(DbSetting::HashListpackValue).ok_or_else(invalid))
+        }
         // Known to CONFIG GET, so the error must not be that they are unknown.
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(SettingError::Immutable))
@@ -83,6 +90,16 @@ fn number_in(value: &[u8], range: RangeInclusive<u32>) -> Result<u32, SettingErr
     bounded.ok_or_else(|| {
         let (from, to) = range.into_inner();
         SettingError::Invalid(format!("argument must be between {from} and {to} inclusive"))
+    })
+}
+
+/// Parses a number of any size.
+fn size(value: &[u8]) -> Result<usize, SettingError> {
+    let parsed = number::integer(value).ok_or_else(|| {
+        SettingError::Invalid("argument couldn't be parsed into an integer".into())
+    })?;
+    usize::try_from(parsed).map_err(|_| {
+        SettingError::Invalid(format!("argument must be between 0 and {} inclusive", i64::MAX))
     })
 }
 
@@ -143,6 +160,8 @@ impl Execution<'_, '_> {
         each("maxmemory-samples", &db.eviction_samples().to_string());
         each("lfu-log-factor", &db.lfu_log_factor().to_string());
         each("lfu-decay-time", &db.lfu_decay_time().to_string());
+        each("hash-max-listpack-entries", &db.hash_listpack_entries().to_string());
+        each("hash-max-listpack-value", &db.hash_listpack_value().to_string());
         each("databases", &options.databases.to_string());
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
         // Snapshots depend on the log's size, not on time.
@@ -266,6 +285,8 @@ impl Execution<'_, '_> {
                 DbSetting::Samples(keys) => self.db.set_eviction_samples(keys),
                 DbSetting::LfuLogFactor(factor) => self.db.set_lfu_log_factor(factor),
                 DbSetting::LfuDecayTime(minutes) => self.db.set_lfu_decay_time(minutes),
+                DbSetting::HashListpackEntries(most) => self.db.set_hash_listpack_entries(most),
+                DbSetting::HashListpackValue(most) => self.db.set_hash_listpack_value(most),
             }
         }
         self.reply(|out| out.ok());

@@ -236,7 +236,9 @@ mod tests {
 
     fn hash(pairs: &[(&[u8], &[u8])]) -> OwnedValue {
         let mut packer = HashPacker::new();
-        pairs.iter().for_each(|(field, value)| packer.push(field, value));
+        for (field, value) in pairs {
+            packer.push(field, value);
+        }
         packer.into_owned()
     }
 

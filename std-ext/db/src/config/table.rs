@@ -241,6 +241,18 @@ const MEMORY: &[Setting] = &[
         "1",
         "Minutes without access after which the LFU counter of a key is decremented; 0 disables decay.",
     ),
+    modifiable(
+        "hash-max-listpack-entries",
+        ValueKind::Number { min: 0, max: 9_223_372_036_854_775_807 },
+        "512",
+        "Fields up to which `OBJECT ENCODING` calls a hash a listpack. It changes nothing else.",
+    ),
+    modifiable(
+        "hash-max-listpack-value",
+        ValueKind::Bytes { min: 0 },
+        "64",
+        "Bytes of a field or value up to which `OBJECT ENCODING` calls a hash a listpack. It changes nothing else.",
+    ),
     immutable(
         "compressed",
         ValueKind::Bytes { min: 0 },

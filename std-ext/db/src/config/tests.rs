@@ -177,6 +177,8 @@ fn every_setting_reaches_its_option() {
         ["--maxmemory-samples", "10"],
         ["--lfu-log-factor", "11"],
         ["--lfu-decay-time", "12"],
+        ["--hash-max-listpack-entries", "100"],
+        ["--hash-max-listpack-value", "10"],
         ["--compressed", "1mb"],
         ["--databases", "300"],
         ["--shards", "64"],

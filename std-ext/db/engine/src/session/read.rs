@@ -2,7 +2,7 @@
 
 use super::read_hash::answer_hash;
 use crate::number;
-use crate::request::{Answer, Field, FieldValues, Query, RequestError, StoredValue};
+use crate::request::{Answer, Field, FieldValues, LONGEST_VALUE, Query, RequestError, StoredValue};
 use crate::state::bits;
 use crate::state::cold::ColdStore;
 use crate::state::record::Record;
@@ -114,6 +114,10 @@ fn answer_typed(
 ) {
     match (query, record.value()) {
         (Query::Touch, _) => answer(Answer::Int(1)),
+        // It is copied as a whole.
+        (Query::Stored, value) if value.stored_bytes() > LONGEST_VALUE => {
+            answer(Answer::Error(RequestError::ValueTooLong));
+        }
         (Query::Stored, value) => value.with_stored(cold, |value| answer(Answer::Stored(value))),
         (Query::Hash(query), Value::Hash(hash)) => answer_hash(Some(hash), query, answer),
         _ => answer(Answer::Error(RequestError::WrongType)),

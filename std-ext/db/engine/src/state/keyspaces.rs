@@ -30,7 +30,8 @@ impl State {
         let _cores = self.lock_every_shard();
         if self.databases.get(number).is_none() {
             let (cold, limit) = (self.cold.clone(), Arc::clone(&self.limit));
-            let shards = new_shards(self.sharding, &ShardContext { cold, limit });
+            let encodings = Arc::clone(&self.encodings);
+            let shards = new_shards(self.sharding, &ShardContext { cold, limit, encodings });
             let (events, made) = (self.key_events.flags(), self.shards.len() / shards.len());
             for shard in &shards {
                 let mut core = shard.lock();

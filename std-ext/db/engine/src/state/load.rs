@@ -9,6 +9,7 @@ use crate::slots::{SLOTS, slot};
 use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
 use crate::state::databases::{Databases, Shards, new_shards};
+use crate::state::encoding_limits::EncodingLimits;
 use crate::state::limit::MemoryLimit;
 use crate::state::lost_slots::LostSlots;
 use crate::state::shard::{Core, Shard, ShardContext};
@@ -57,7 +58,9 @@ impl LoadingShards {
         // So that a shard's number is a shift of the slot's, and each shard has a range of slots.
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
         let cold = (options.compressed != 0).then(|| Arc::new(ColdStore::new(options.compressed)));
-        let context = ShardContext { cold, limit: Arc::new(MemoryLimit::new(options)) };
+        let limit = Arc::new(MemoryLimit::new(options));
+        let encodings = Arc::new(EncodingLimits::new(options));
+        let context = ShardContext { cold, limit, encodings };
         let sharding = Sharding::new(number);
         let most = usize::from(MAX_DATABASES);
         let all = Shards::new(vec![new_shards(sharding, &context)], most);

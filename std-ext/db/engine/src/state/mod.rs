@@ -29,6 +29,7 @@ pub mod counters;
 pub mod databases;
 pub mod digest;
 mod digest_cell;
+pub mod encoding_limits;
 pub mod evict;
 mod extensions;
 mod filtered_counts;
@@ -82,6 +83,7 @@ use apply::Apply;
 use cold::ColdStore;
 use counters::Counters;
 use databases::{Databases, Shards};
+use encoding_limits::EncodingLimits;
 use extensions::Extensions;
 use heap::HeapTrimmer;
 use key_tracker::TrackedKeys;
@@ -117,6 +119,7 @@ pub struct State {
     pub tracked: TrackedKeys,
     pub extensions: Extensions,
     pub limit: Arc<MemoryLimit>,
+    pub encodings: Arc<EncodingLimits>,
     /// The events of this database's threads that took long, and those of the server that serves it.
     pub latency: Arc<LatencyMonitor>,
     pub(crate) heap_trimmer: HeapTrimmer,
@@ -206,7 +209,8 @@ impl State {
         is_logged: bool,
     ) -> Self {
         let lost = shards.lost.take();
-        let (all, databases, sharding, ShardContext { cold, limit }) = shards.into_parts();
+        let (all, databases, sharding, context) = shards.into_parts();
+        let ShardContext { cold, limit, encodings } = context;
         let memory = all.finish_loading(is_logged).into();
         Self {
             role: RoleCell::new(Role::Alone),
@@ -235,6 +239,7 @@ impl State {
             tracked: TrackedKeys::default(),
             extensions: Extensions::default(),
             limit,
+            encodings,
             heap_trimmer: HeapTrimmer::default(),
             compaction: SlabCompaction::default(),
             memory,

@@ -12,6 +12,7 @@
 use crate::log::Lsn;
 use crate::request::Usage;
 use crate::state::cold::ColdStore;
+use crate::state::encoding_limits::EncodingLimits;
 use crate::state::filtered_counts::FilteredCounts;
 use crate::state::key_tracker::Invalidates;
 use crate::state::limit::MemoryLimit;
@@ -80,6 +81,7 @@ impl TicketOrigin {
 pub struct ShardContext {
     pub cold: Option<Arc<ColdStore>>,
     pub limit: Arc<MemoryLimit>,
+    pub encodings: Arc<EncodingLimits>,
 }
 
 /// The part of a shard that its lock protects.

@@ -193,7 +193,7 @@ impl Checked<'_> {
 
 fn run(seed: u64, steps: usize) {
     let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
-    let shard = Shard::new(ShardContext { cold: None, limit });
+    let shard = Shard::new(ShardContext { limit, ..ShardContext::default() });
     let mut core = shard.lock();
     core.enable_undo();
     let entries = VecDeque::from([(1, Keys::new())]);
@@ -214,7 +214,7 @@ fn hashes_are_as_the_model_through_undo_rollback_and_snapshots() {
 /// Makes a shard with the key `long`, whose hash is a tree of this many fields, published.
 fn shard_with(fields: u32) -> Shard {
     let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
-    let shard = Shard::new(ShardContext { cold: None, limit });
+    let shard = Shard::new(ShardContext { limit, ..ShardContext::default() });
     let mut core = shard.lock();
     core.enable_undo();
     add_fields(&mut core, 0..fields);

@@ -5,7 +5,7 @@ use super::{Core, present_window};
 use crate::state::record::Record;
 use crate::state::tree::{Tree, TreePart};
 use crate::state::value::Value;
-use crate::state::value::hash::{Form, HashEdit, HashTree, HashValue, TableLimits};
+use crate::state::value::hash::{Form, HashEdit, HashTree, HashValue};
 
 /// The approximate bytes of a block that a tree has lost.
 const CUT_BYTES: usize = 512;
@@ -29,8 +29,9 @@ impl Core {
         let mut number = || present_window(&mut window);
         // SAFETY: the caller has the lock, and the map the newest version. The nodes of the present window were not
         // published ([TR-1]), and no other record has them ([TR-2]).
-        let mut edit =
-            unsafe { HashEdit::new(before, TableLimits::default(), &mut number, &mut buffer) };
+        let mut edit = unsafe {
+            HashEdit::new(before, self.context.encodings.hash(), &mut number, &mut buffer)
+        };
         let result = change(&mut edit);
         let is_empty = edit.len() == 0;
         let (form, is_table, cut) = edit.finish();

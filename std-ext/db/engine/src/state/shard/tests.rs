@@ -10,7 +10,7 @@ const COMMITTED: Lsn = 9;
 /// rollback leaves.
 fn left_by_rollback(before: &[&[u8]], after: &[&[u8]]) -> Vec<Vec<u8>> {
     let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
-    let shard = Shard::new(ShardContext { cold: None, limit });
+    let shard = Shard::new(ShardContext { limit, ..ShardContext::default() });
     let mut core = shard.lock();
     core.enable_undo();
     core.begin_snapshot();
@@ -47,7 +47,7 @@ fn a_stopped_script_does_not_confuse_a_rollback() {
 #[test]
 fn a_published_rope_is_not_overwritten() {
     let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
-    let shard = Shard::new(ShardContext { cold: None, limit });
+    let shard = Shard::new(ShardContext { limit, ..ShardContext::default() });
     let mut core = shard.lock();
     core.put(None, b"rose", &vec![b'r'; 40_000], None);
     core.publish(0, 0);
@@ -72,7 +72,7 @@ fn a_published_rope_is_not_overwritten() {
 fn a_record_that_is_relocated_stays_the_same() {
     let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
     let cold = Arc::new(ColdStore::new(1 << 20));
-    let shard = Shard::new(ShardContext { cold: Some(cold), limit });
+    let shard = Shard::new(ShardContext { cold: Some(cold), limit, ..ShardContext::default() });
     let mut core = shard.lock();
     core.enable_undo();
     let values = [b"v".repeat(10), b"v".repeat(1000), b"v".repeat(40_000)];
@@ -121,7 +121,11 @@ fn a_record_that_is_relocated_stays_the_same() {
 /// A shard in which values of some hundred bytes are compressed.
 fn compressing() -> Shard {
     let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
-    Shard::new(ShardContext { cold: Some(Arc::new(ColdStore::new(1 << 20))), limit })
+    Shard::new(ShardContext {
+        cold: Some(Arc::new(ColdStore::new(1 << 20))),
+        limit,
+        ..ShardContext::default()
+    })
 }
 
 /// Changes a key some times, and publishes each change as committed.

@@ -5,6 +5,7 @@
 //! which versions share. It stays one, also if it becomes short again.
 
 use crate::request::{HashPacker, PackedHash};
+use crate::state::encoding_limits::HashLimits;
 use crate::state::tree::{Edit, Key, Tree, TreePart, TreeView};
 use std::marker::PhantomData;
 use xxhash_rust::xxh3::xxh3_64;
@@ -16,20 +17,6 @@ const MOST_PACKED: usize = 512;
 const PART: usize = 64 << 10;
 /// Bytes of a tree's key before the field.
 const PREFIX: usize = size_of::<u32>();
-
-/// From when on Redis would store a hash as a table: Redis's `hash-max-listpack-entries` and
-/// `hash-max-listpack-value`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TableLimits {
-    pub entries: usize,
-    pub bytes: usize,
-}
-
-impl Default for TableLimits {
-    fn default() -> Self {
-        Self { entries: 512, bytes: 64 }
-    }
-}
 
 /// A hash as a record stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +202,7 @@ impl<'a> HashValue<'a> {
 pub(crate) struct HashEdit<'e> {
     form: Form,
     is_table: bool,
-    limits: TableLimits,
+    limits: HashLimits,
     window: &'e mut dyn FnMut() -> u64,
     /// Parts of the version before that this one does not have.
     pub(super) replaced: Vec<TreePart>,
@@ -235,7 +222,7 @@ impl<'e> HashEdit<'e> {
     /// published.
     pub(crate) unsafe fn new(
         hash: Option<HashValue<'_>>,
-        limits: TableLimits,
+        limits: HashLimits,
         window: &'e mut dyn FnMut() -> u64,
         buffer: &mut Vec<u8>,
     ) -> Self {
@@ -261,7 +248,7 @@ impl<'e> HashEdit<'e> {
     /// Stores a field. Returns whether it was missing.
     pub(crate) fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
         let is_new = self.put(field, value);
-        let is_long = field.len().max(value.len()) > self.limits.bytes;
+        let is_long = field.len().max(value.len()) > self.limits.value;
         self.is_table |= is_long || self.len() > self.limits.entries;
         if let Form::Packed(packer) = &self.form {
             let packed = packer.packed();
@@ -311,7 +298,7 @@ impl<'e> HashEdit<'e> {
             {
                 *packer = HashPacker::copy(hash, std::mem::take(packer).into_buffer());
                 let longest = hash.iter().map(|(field, value)| field.len().max(value.len())).max();
-                self.is_table |= longest.is_some_and(|longest| longest > self.limits.bytes)
+                self.is_table |= longest.is_some_and(|longest| longest > self.limits.value)
                     || hash.len() > self.limits.entries;
             }
             _ => hash.iter().for_each(|(field, value)| {
