@@ -148,8 +148,8 @@ pub struct WatchResponse {
 pub mod watch_response {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
-        /// The key was set or changed. The value, if requested, is the current one; not set if that is not a string, or
-        /// if the key no longer exists.
+        /// The key was set or changed. The value, if requested, is the current one; not set if that is not a string, or if
+        /// the key no longer exists.
         #[prost(message, tag = "2")]
         Changed(super::Entry),
         /// The key was removed. Keys that expire or are evicted are not reported.

@@ -128,8 +128,8 @@ pub mod export_response {
         CaughtUp(super::CaughtUp),
         #[prost(message, tag = "3")]
         Frozen(super::Frozen),
-        /// As `items`, of which at least one is `typed`. An earlier version, which would take that for a string, finds
-        /// no part that it knows, and refuses the message.
+        /// As `items`, of which at least one is `typed`. An earlier version, which would take that for a string, finds no
+        /// part that it knows, and refuses the message.
         #[prost(message, tag = "4")]
         TypedItems(super::Items),
     }
@@ -261,8 +261,8 @@ pub struct RestoreRequest {
 pub struct RestoredKey {
     #[prost(bytes = "bytes", tag = "1")]
     pub key: ::prost::bytes::Bytes,
-    /// Where the part begins. The part that begins at 0 replaces the value. If `typed` is set, 2^64 - 1: an earlier
-    /// version, which would take the part for a string, refuses that.
+    /// Where the part begins. The part that begins at 0 replaces the value. If `typed` is set, 2^64 - 1: an earlier version,
+    /// which would take the part for a string, refuses that.
     #[prost(uint64, tag = "2")]
     pub offset: u64,
     #[prost(bytes = "bytes", tag = "3")]
@@ -270,8 +270,8 @@ pub struct RestoredKey {
     /// When the key expires, in milliseconds since 1970. Of several parts, only the last one has it.
     #[prost(uint64, optional, tag = "4")]
     pub expires_at: ::core::option::Option<u64>,
-    /// The part is not of a string, but a packed value of another type, or a part of one, which says whether it
-    /// continues the part before.
+    /// The part is not of a string, but a packed value of another type, or a part of one, which says whether it continues
+    /// the part before.
     #[prost(bool, tag = "5")]
     pub typed: bool,
     /// Such a part that is too long for a message is sent in pieces. Where the piece begins.
@@ -446,8 +446,8 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Digest"));
             self.inner.unary(req, path, codec).await
         }
-        /// Sends the node's newest snapshot, then the entries of its relay from a place that the snapshot needs, and
-        /// goes on with new ones until the caller ends the call.
+        /// Sends the node's newest snapshot, then the entries of its relay from a place that the snapshot needs, and goes on
+        /// with new ones until the caller ends the call.
         pub async fn fetch(
             &mut self,
             request: impl tonic::IntoRequest<super::FetchRequest>,
@@ -472,8 +472,8 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Fetch"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Sends all keys of hash slots to another group that takes them, and then each key that changes, until the
-        /// group does not own the slots any more and all was sent.
+        /// Sends all keys of hash slots to another group that takes them, and then each key that changes, until the group does
+        /// not own the slots any more and all was sent.
         pub async fn export(
             &mut self,
             request: impl tonic::IntoRequest<super::ExportRequest>,
@@ -645,8 +645,8 @@ pub mod peer_server {
             >
             + std::marker::Send
             + 'static;
-        /// Sends the node's newest snapshot, then the entries of its relay from a place that the snapshot needs, and
-        /// goes on with new ones until the caller ends the call.
+        /// Sends the node's newest snapshot, then the entries of its relay from a place that the snapshot needs, and goes on
+        /// with new ones until the caller ends the call.
         async fn fetch(
             &self,
             request: tonic::Request<super::FetchRequest>,
@@ -657,8 +657,8 @@ pub mod peer_server {
             >
             + std::marker::Send
             + 'static;
-        /// Sends all keys of hash slots to another group that takes them, and then each key that changes, until the
-        /// group does not own the slots any more and all was sent.
+        /// Sends all keys of hash slots to another group that takes them, and then each key that changes, until the group does
+        /// not own the slots any more and all was sent.
         async fn export(
             &self,
             request: tonic::Request<super::ExportRequest>,
