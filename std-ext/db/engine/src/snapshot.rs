@@ -222,7 +222,7 @@ impl SnapshotWriter {
             return Err(invalid("no section was begun"));
         };
         section.entries += u64::from(!value.continues());
-        let is_typed = !matches!(value, StoredValue::String(_));
+        let is_typed = value.is_typed();
         let value = value.bytes();
         let key_bytes = u16::try_from(key.len()).map_err(|_| invalid("the key is too long"))?;
         // One field of a hash may be twice as long as a string, in a part of its own.

@@ -71,6 +71,11 @@ impl<'a> StoredValue<'a> {
         }
     }
 
+    /// Returns whether it is of another type than string, so that its bytes begin with the type.
+    pub fn is_typed(self) -> bool {
+        !matches!(self, Self::String(_))
+    }
+
     /// Returns the bytes that are stored. A reader must know whether they are a string.
     pub fn bytes(self) -> &'a [u8] {
         match self {

@@ -21,10 +21,10 @@ pub struct HashLimits {
 
 impl EncodingLimits {
     pub fn new(options: &Options) -> Self {
-        let limits = Self::default();
-        let (entries, value) = (options.hash_listpack_entries, options.hash_listpack_value);
-        limits.set_hash(HashLimits { entries, value });
-        limits
+        Self {
+            hash_entries: options.hash_listpack_entries.into(),
+            hash_value: options.hash_listpack_value.into(),
+        }
     }
 
     /// Returns the limits of a hash.
@@ -35,9 +35,13 @@ impl EncodingLimits {
         HashLimits { entries, value }
     }
 
-    pub(crate) fn set_hash(&self, limits: HashLimits) {
+    pub(crate) fn set_hash_entries(&self, entries: usize) {
         // Relaxed: as above.
-        self.hash_entries.store(limits.entries, Ordering::Relaxed);
-        self.hash_value.store(limits.value, Ordering::Relaxed);
+        self.hash_entries.store(entries, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_hash_value(&self, value: usize) {
+        // Relaxed: as above.
+        self.hash_value.store(value, Ordering::Relaxed);
     }
 }

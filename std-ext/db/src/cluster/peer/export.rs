@@ -9,7 +9,7 @@ use crate::Db;
 use crate::SlotSet;
 use crate::clustered::Role;
 use crate::crc32;
-use crate::request::{OwnedValue, StoredValue};
+use crate::request::OwnedValue;
 use crate::state::State;
 use crate::state::transfer::{Export, TransferItem};
 use std::pin::Pin;
@@ -222,17 +222,13 @@ fn message(items: Vec<TransferItem>) -> Part {
 fn to_wire(item: TransferItem) -> Sent {
     match item {
         TransferItem::Set(key, expires_at, value) => {
-            let typed = is_typed(&value);
+            let typed = value.stored().is_typed();
             let value = Some(value.into_bytes().into());
             Sent { key: key.into(), value, expires_at, typed, cleared: false }
         }
         TransferItem::Removed(key) => Sent { key: key.into(), ..Sent::default() },
         TransferItem::Cleared => Sent { cleared: true, ..Sent::default() },
     }
-}
-
-fn is_typed(value: &OwnedValue) -> bool {
-    !matches!(value.stored(), StoredValue::String(_))
 }
 
 /// Reads what `to_wire` makes.
@@ -264,8 +260,9 @@ fn crc_after(before: u32, item: &TransferItem) -> u32 {
         TransferItem::Set(key, expires_at, value) => {
             let end = expires_at.map_or(0, |end| end.saturating_add(1));
             let before = crc32::after(bytes(before, key), &end.to_le_bytes());
-            let before = if is_typed(value) { crc32::after(before, b"typed") } else { before };
-            bytes(before, value.stored().bytes())
+            let value = value.stored();
+            let before = if value.is_typed() { crc32::after(before, b"typed") } else { before };
+            bytes(before, value.bytes())
         }
         TransferItem::Removed(key) => crc32::after(bytes(before, key), b"removed"),
         TransferItem::Cleared => crc32::after(before, b"cleared"),

@@ -67,7 +67,7 @@ impl PartsMaker {
 
 /// Returns a key with its value in parts, without its expiration.
 fn parts(key: &[u8], value: StoredValue<'_>) -> Vec<RestoredKey> {
-    let typed = !matches!(value, StoredValue::String(_));
+    let typed = value.is_typed();
     let of = |offset: u64, part: &[u8]| RestoredKey {
         key: key.to_vec().into(),
         offset,

@@ -4,7 +4,7 @@
 //! end of the snapshot. So a snapshot holds at most one version of each key, however often the key changes. Until a
 //! snapshot has named its records, every removed record waits.
 
-use super::undo::{Freed, Undo};
+use super::undo::Undo;
 use crate::state::cold::ColdStore;
 use crate::state::record::Record;
 use crate::state::tree::{Freeing, TreePart};
@@ -109,7 +109,7 @@ impl SnapshotPins {
     pub(super) fn free(&mut self, step: Undo, cold: Option<&ColdStore>) {
         if self.needs(&step) {
             self.waiting.push(step);
-        } else if let Freed::Part(part) = step.free(cold) {
+        } else if let Some(part) = step.free(cold) {
             self.freeing.push(part);
         }
     }

@@ -30,31 +30,22 @@ pub(crate) enum Undo {
     Cut(TreePart),
 }
 
-/// What is freed once a step cannot be undone any more.
-pub(super) enum Freed {
-    Nothing,
-    /// Some blocks, step by step.
-    Part(TreePart),
-}
-
 impl Undo {
     /// Frees the record of a step that will not be undone, if the step removed it. Returns the part of a tree that is
     /// to be freed.
-    pub(super) fn free(self, cold: Option<&ColdStore>) -> Freed {
+    pub(super) fn free(self, cold: Option<&ColdStore>) -> Option<TreePart> {
         let (record, moved_out) = match self {
-            Self::Inserted { .. } => return Freed::Nothing,
-            Self::Cut(part) => return Freed::Part(part),
+            Self::Inserted { .. } => return None,
+            Self::Cut(part) => return Some(part),
             Self::Superseded(record) => (record, true),
             Self::Removed { record, moved_out, .. } => (record, moved_out),
         };
-        let mut freed = Freed::Nothing;
+        let mut freed = None;
         if !moved_out {
             if let (Some(ticket), Some(cold)) = (record.ticket(), cold) {
                 cold.remove(ticket);
             }
-            if let Some(tree) = record.tree() {
-                freed = Freed::Part(TreePart::whole(tree));
-            }
+            freed = record.tree().map(TreePart::whole);
         }
         // SAFETY: the record was removed from the map, all readers have left every state that had it, no snapshot needs
         // it, and no rollback reinserts it. Steps of the same record are freed in order, so this is the last one.
