@@ -18,7 +18,6 @@ use crate::request::{
     Change, Expiry, HashPacker, OwnedValue, Query, RequestError, StoredValue, Usage,
 };
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 /// The value of a payload, or the reason why there is none.
 type Restored<'p> = Result<RestoredValue<'p>, PayloadError>;
@@ -57,12 +56,7 @@ fn packed(hash: HashPayload<'_>) -> Result<HashPacker, PayloadError> {
     while let Some((field, value)) = pairs.next()? {
         packer.push(field, value);
     }
-    let fields: HashSet<_> = packer.packed().iter().map(|(field, _)| field).collect();
-    if fields.len() < packer.packed().len() {
-        return Err(PayloadError::Format);
-    }
-    drop(fields);
-    Ok(packer)
+    if packer.packed().has_field_twice() { Err(PayloadError::Format) } else { Ok(packer) }
 }
 
 /// The options of RESTORE.

@@ -40,9 +40,7 @@ pub(super) fn store(
             full => full,
         },
         Answer::Stored(value) => match store_bytes(&[value.bytes()], bytes, max_out, full) {
-            StoredAnswer::Bytes(from, to) if matches!(value, StoredValue::String(_)) => {
-                StoredAnswer::String(from, to)
-            }
+            StoredAnswer::Bytes(from, to) if !value.is_typed() => StoredAnswer::String(from, to),
             StoredAnswer::Bytes(from, to) => StoredAnswer::Typed(from, to),
             full => full,
         },

@@ -6,7 +6,6 @@ use super::summary::{Summary, count};
 use crate::rdb::{Entry, Kind, RdbRecord, RdbValue, Reader};
 use crate::request::{HashPacker, LONGEST_KEY, OwnedValue};
 use crate::resp::inline;
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -195,8 +194,7 @@ fn read_hash(
 }
 
 fn check_fields(part: &HashPacker) -> Result<(), String> {
-    let fields: HashSet<_> = part.packed().iter().map(|(field, _)| field).collect();
-    if fields.len() == part.packed().len() { Ok(()) } else { Err(FIELD_TWICE.to_owned()) }
+    if part.packed().has_field_twice() { Err(FIELD_TWICE.to_owned()) } else { Ok(()) }
 }
 
 fn is_manifest(path: &Path) -> bool {

@@ -10,6 +10,7 @@
 //! A long hash is several parts, each of which is packed like this. All but the first have [`CONTINUES`] set: their
 //! fields are added to those before. So nobody needs the memory for a whole one.
 
+use std::collections::HashSet;
 use std::fmt;
 
 /// The type in the head of a packed hash.
@@ -210,6 +211,12 @@ impl<'a> PackedHash<'a> {
     /// Returns whether there are no fields.
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns whether two fields are the same. O(n).
+    pub fn has_field_twice(self) -> bool {
+        let fields: HashSet<_> = self.iter().map(|(field, _)| field).collect();
+        fields.len() < self.len()
     }
 
     /// Returns whether Redis would store the hash as a table: it has, or once had, many fields or a long one.
