@@ -9,7 +9,7 @@ mod random;
 use hedgerow_db::log::Fsync;
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::request::{
-    Answer, Change, ExpireCondition, Expiry, HashChange, HashPacker, HashParts, HashQuery,
+    Answer, Change, ExpireCondition, Expiry, HashChange, Packer, HashParts, HashQuery,
     MultiKeyOp, Query, Request, RequestError, SetCondition, StoredValue,
 };
 use hedgerow_db::{Db, Options, Session, TransactionOutcome};
@@ -141,7 +141,7 @@ impl Model {
                 self.put(key, Value::String(tail.to_vec()), None);
                 int(tail.len())
             }
-            (Change::Restore { value: StoredValue::Hash(hash), expiry, replace, .. }, old) => {
+            (Change::Restore { value: StoredValue::Packed(hash), expiry, replace, .. }, old) => {
                 let added = hash.iter().map(|(field, value)| (field.to_vec(), value.to_vec()));
                 match (hash.continues(), old) {
                     (true, Some(Value::String(_))) => return WRONG_TYPE,
@@ -317,7 +317,7 @@ fn change<'a>(random: &mut Random, parts: &'a Parts, round: &'a Round<'_>) -> Ch
         3 => Change::Append(value),
         4 | 5 => {
             let packer = if random.below(2) == 0 { &round.whole } else { &round.part };
-            let value = StoredValue::Hash(packer.packed());
+            let value = StoredValue::Packed(packer.packed());
             Change::Restore { value, expiry, replace: random.below(2) == 0, usage: None }
         }
         6 | 7 => Change::Hash(HashChange::SetIfAbsent(field, value)),
@@ -332,14 +332,14 @@ struct Round<'p> {
     pairs: Vec<(&'p [u8], &'p [u8])>,
     some: Vec<&'p [u8]>,
     keys: Vec<&'p [u8]>,
-    whole: HashPacker,
-    part: HashPacker,
+    whole: Packer,
+    part: Packer,
 }
 
 impl<'p> Round<'p> {
     fn new(random: &mut Random, parts: &'p Parts) -> Self {
         let pairs = parts.pairs(random);
-        let mut whole = HashPacker::new();
+        let mut whole = Packer::new();
         for (field, value) in pairs.iter().copied().collect::<BTreeMap<_, _>>() {
             whole.push(field, value);
         }

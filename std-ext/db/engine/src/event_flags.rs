@@ -14,7 +14,10 @@ impl EventFlags {
     pub(crate) const GENERIC: Self = Self::of(b'g');
     /// Events of strings.
     pub const STRING: Self = Self::of(b'$');
+    pub const LIST: Self = Self::of(b'l');
+    pub const SET: Self = Self::of(b's');
     pub const HASH: Self = Self::of(b'h');
+    pub const SORTED_SET: Self = Self::of(b'z');
     /// A key was added that did not exist.
     pub const NEW: Self = Self::of(b'n');
     /// A read has not found its key.

@@ -36,6 +36,7 @@ pub mod db;
 #[doc(hidden)]
 pub mod effort;
 mod encoding_settings;
+pub mod encodings;
 #[doc(hidden)]
 pub mod error;
 #[doc(hidden)]
@@ -68,6 +69,7 @@ pub mod watch;
 #[doc(hidden)]
 pub use clock::TimeSource;
 pub use db::{Db, Opened, Stats};
+pub use encodings::{EncodingLimit, EncodingLimits};
 pub use error::Error;
 #[doc(inline)]
 pub use hedgerow_db_formats::slot_set::SlotSet;

@@ -1,6 +1,7 @@
 //! Options for opening a database.
 
 use crate::clock::TimeSource;
+use crate::encodings::EncodingLimits;
 use std::path::PathBuf;
 
 /// When the log is synced to the disk (`fdatasync`), as Redis's `appendfsync`.
@@ -98,10 +99,8 @@ pub struct Options {
     pub lfu_log_factor: u32,
     /// After how many minutes without a use this counter is decremented; 0 for never.
     pub lfu_decay_time: u32,
-    /// The most fields of a hash that Redis would store as a listpack, as its `hash-max-listpack-entries`.
-    pub hash_listpack_entries: usize,
-    /// The most bytes of a field or a value of such a hash, as Redis's `hash-max-listpack-value`.
-    pub hash_listpack_value: usize,
+    /// From when on `OBJECT ENCODING` names Redis's larger encodings.
+    pub encodings: EncodingLimits,
     /// Bytes of memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for
     /// no compression.
     pub compressed: usize,
@@ -131,8 +130,7 @@ impl Options {
             eviction_samples: 5,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
-            hash_listpack_entries: 512,
-            hash_listpack_value: 64,
+            encodings: EncodingLimits::default(),
             compressed: 0,
             snapshot_after: 64 << 20,
             script_time_limit: 5000,

@@ -4,6 +4,11 @@ mod bits;
 mod database;
 mod elements;
 mod hash;
+mod list;
+mod packed;
+mod score;
+mod set;
+mod sorted_set;
 mod value;
 
 use std::error::Error;
@@ -17,7 +22,13 @@ pub(crate) use hash::LONGEST_PAIR;
 pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
 pub use hedgerow_db_formats::long_double::LongDouble;
-pub use value::{HashPacker, OwnedValue, PackedHash, PackedPairs, StoredValue, ValueType};
+pub use list::{End, ListChange, ListQuery};
+pub use packed::{Packed, PackedEntries, Packer};
+pub(crate) use score::SCORE_BYTES;
+pub use score::Score;
+pub use set::{SetChange, SetQuery};
+pub use sorted_set::{SortedSetChange, SortedSetQuery};
+pub use value::{OwnedValue, StoredValue, ValueType};
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
@@ -70,6 +81,10 @@ impl<'a> Request<'a> {
                     + match change {
                         Change::Restore { value, .. } => value.bytes().len(),
                         Change::Hash(change) => change.logged_bytes(),
+                        Change::List(change) => change.logged_bytes(),
+                        Change::Members(change) => change.logged_bytes(),
+                        Change::SortedSet(change) => change.logged_bytes(),
+                        Change::RemoveNames(names) => names.bytes().len(),
                         Change::Set { value: bytes, .. }
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
@@ -158,6 +173,9 @@ impl<'a> Request<'a> {
                         Change::Set { value, .. } | Change::Append(value) => value.len(),
                         Change::Restore { value, .. } => value.bytes().len(),
                         Change::Hash(change) => change.bytes(),
+                        Change::List(change) => change.bytes(),
+                        Change::Members(change) => change.bytes(),
+                        Change::SortedSet(change) => change.bytes(),
                         // A longer value is refused, and no bytes change nothing.
                         Change::SetRange { offset, bytes } if !bytes.is_empty() => {
                             offset.saturating_add(bytes.len()).min(LONGEST_VALUE)
@@ -170,6 +188,7 @@ impl<'a> Request<'a> {
                         }
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
                         Change::SetRange { .. }
+                        | Change::RemoveNames(_)
                         | Change::Delete
                         | Change::DeleteIf(_)
                         | Change::GetDelete
@@ -261,6 +280,12 @@ pub enum Query<'a> {
     Stored,
     /// A property of a hash.
     Hash(HashQuery<'a>),
+    /// A property of a list.
+    List(ListQuery<'a>),
+    /// A property of a set.
+    Members(SetQuery<'a>),
+    /// A property of a sorted set.
+    SortedSet(SortedSetQuery<'a>),
 }
 
 /// How a key was used.
@@ -291,7 +316,7 @@ pub enum Change<'a> {
     /// replaced. A part that continues a value ([`StoredValue::continues`]) is added to that of the key, which keeps
     /// its expiration. A string is stored as by [`Set`](Self::Set), but subscribers are told of another event.
     Restore {
-        /// The value, or a part of it. The fields of a hash are different.
+        /// The value, or a part of it. The names of a hash, a set or a sorted set are different.
         value: StoredValue<'a>,
         /// When the key expires.
         expiry: Expiry,
@@ -348,20 +373,34 @@ pub enum Change<'a> {
     AddElements(&'a [&'a [u8]]),
     /// Changes fields of a hash.
     Hash(HashChange<'a>),
+    /// Changes elements of a list.
+    List(ListChange<'a>),
+    /// Changes members of a set.
+    Members(SetChange<'a>),
+    /// Changes members of a sorted set.
+    SortedSet(SortedSetChange<'a>),
+    /// Removes fields of a hash or members of a set or a sorted set, as the log names them. [`Answer::Int`], how many
+    /// there were.
+    #[doc(hidden)]
+    RemoveNames(Packed<'a>),
 }
 
 impl Change<'_> {
     /// Returns whether the change may need memory.
     #[doc(hidden)]
     pub fn grows(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::Delete
-                | Self::DeleteIf(_)
-                | Self::GetDelete
-                | Self::Expire { .. }
-                | Self::Hash(HashChange::Delete(_) | HashChange::Remove(_))
-        )
+            | Self::DeleteIf(_)
+            | Self::GetDelete
+            | Self::Expire { .. }
+            | Self::RemoveNames(_)
+            | Self::Hash(HashChange::Delete(_)) => false,
+            Self::List(change) => change.grows(),
+            Self::Members(change) => change.grows(),
+            Self::SortedSet(change) => change.grows(),
+            _ => true,
+        }
     }
 
     /// Returns whether the change stores a key that is missing.
@@ -377,6 +416,7 @@ impl Change<'_> {
             },
             Self::SetRange { bytes, .. } => !bytes.is_empty(),
             Self::Fields(fields) => fields.iter().any(Field::writes),
+            Self::List(change) => change.creates(),
             _ => self.grows(),
         }
     }
@@ -405,6 +445,10 @@ impl Change<'_> {
             | Self::Fields(_)
             | Self::AddElements(_) => Some(ValueType::String),
             Self::Hash(_) => Some(ValueType::Hash),
+            Self::List(_) => Some(ValueType::List),
+            Self::Members(_) => Some(ValueType::Set),
+            Self::SortedSet(_) => Some(ValueType::SortedSet),
+            Self::RemoveNames(names) => Some(names.value_type()),
         }
     }
 
@@ -615,6 +659,8 @@ pub enum Answer<'a> {
     Fields(FieldValues<'a>),
     /// Elements, and the cursor of the next part of a walk; 0 if there is none.
     Elements(ElementList<'a>, u64),
+    /// The score of a member of a sorted set.
+    Score(Score),
     /// When the key expires, in milliseconds since 1970; `None` if it does not.
     ExpiresAt(Option<u64>),
     /// A value of any type.
@@ -660,6 +706,8 @@ pub enum RequestError {
     NoSuchKey,
     /// The value is of another type than the request needs.
     WrongType,
+    /// There is no element at this index.
+    IndexOutOfRange,
     /// The value of a hash's field is no 64-bit integer.
     HashNotAnInteger,
     /// The value of a hash's field is no number.
@@ -707,6 +755,7 @@ impl fmt::Display for RequestError {
             }
             Self::NoSuchKey => "no such key",
             Self::WrongType => "the key's value is of another type than the request needs",
+            Self::IndexOutOfRange => "index out of range",
             Self::HashNotAnInteger => "hash value is not an integer",
             Self::HashNotAFloat => "hash value is not a float",
             Self::NotHyperLogLog => "the value is not a HyperLogLog",

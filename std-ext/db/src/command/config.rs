@@ -43,12 +43,20 @@ enum DbSetting {
     Samples(u32),
     LfuLogFactor(u32),
     LfuDecayTime(u32),
-    HashListpackEntries(usize),
-    HashListpackValue(usize),
+    Encoding(EncodingLimit, usize),
 }
 
 /// Parses a change if this is a setting of the database itself.
 fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError>> {
+    if let Some(limit) = EncodingLimit::of_name(name) {
+        let parsed = if limit.is_bytes() {
+            let invalid = || SettingError::Invalid("argument must be a memory value".into());
+            memory(value).ok_or_else(invalid)
+        } else {
+            size(value)
+        };
+        return Some(parsed.map(|most| DbSetting::Encoding(limit, most)));
+    }
     match name {
         "maxmemory" => {
             let invalid = || SettingError::Invalid("argument must be a memory value".into());
@@ -65,11 +73,6 @@ fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError
         "maxmemory-samples" => Some(number_in(value, 1..=64).map(DbSetting::Samples)),
         "lfu-log-factor" => Some(number_in(value, NATURAL).map(DbSetting::LfuLogFactor)),
         "lfu-decay-time" => Some(number_in(value, NATURAL).map(DbSetting::LfuDecayTime)),
-        "hash-max-listpack-entries" => Some(size(value).map(DbSetting::HashListpackEntries)),
-        "hash-max-listpack-value" => {
-            let invalid = || SettingError::Invalid("argument must be a memory value".into());
-            Some(memory(value).map(DbSetting::HashListpackValue).ok_or_else(invalid))
-        }
         // Known to CONFIG GET, so the error must not be that they are unknown.
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(SettingError::Immutable))
@@ -160,8 +163,9 @@ impl Execution<'_, '_> {
         each("maxmemory-samples", &db.eviction_samples().to_string());
         each("lfu-log-factor", &db.lfu_log_factor().to_string());
         each("lfu-decay-time", &db.lfu_decay_time().to_string());
-        each("hash-max-listpack-entries", &db.hash_listpack_entries().to_string());
-        each("hash-max-listpack-value", &db.hash_listpack_value().to_string());
+        for limit in EncodingLimit::ALL {
+            each(limit.name(), &db.encoding_limit(limit).to_string());
+        }
         each("databases", &options.databases.to_string());
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
         // Snapshots depend on the log's size, not on time.
@@ -285,8 +289,7 @@ impl Execution<'_, '_> {
                 DbSetting::Samples(keys) => self.db.set_eviction_samples(keys),
                 DbSetting::LfuLogFactor(factor) => self.db.set_lfu_log_factor(factor),
                 DbSetting::LfuDecayTime(minutes) => self.db.set_lfu_decay_time(minutes),
-                DbSetting::HashListpackEntries(most) => self.db.set_hash_listpack_entries(most),
-                DbSetting::HashListpackValue(most) => self.db.set_hash_listpack_value(most),
+                DbSetting::Encoding(limit, most) => self.db.set_encoding_limit(limit, most),
             }
         }
         self.reply(|out| out.ok());

@@ -15,7 +15,7 @@ use crate::limits::TRANSACTION_BYTES;
 use crate::number;
 use crate::rdb::payload::{self, HashPayload, PayloadError, PayloadValue};
 use crate::request::{
-    Change, Expiry, HashPacker, OwnedValue, Query, RequestError, StoredValue, Usage,
+    Change, Expiry, Packer, OwnedValue, Query, RequestError, StoredValue, Usage,
 };
 use std::borrow::Cow;
 
@@ -51,12 +51,12 @@ fn restored(payload: &[u8]) -> Restored<'_> {
 ///
 /// # Errors
 /// If the payload is damaged, or has a field twice. `payload::restore` refuses one without fields.
-fn packed(hash: HashPayload<'_>) -> Result<HashPacker, PayloadError> {
-    let (mut pairs, mut packer) = (hash.pairs(), HashPacker::new());
+fn packed(hash: HashPayload<'_>) -> Result<Packer, PayloadError> {
+    let (mut pairs, mut packer) = (hash.pairs(), Packer::new());
     while let Some((field, value)) = pairs.next()? {
         packer.push(field, value);
     }
-    if packer.packed().has_field_twice() { Err(PayloadError::Format) } else { Ok(packer) }
+    if packer.packed().has_name_twice() { Err(PayloadError::Format) } else { Ok(packer) }
 }
 
 /// The options of RESTORE.
@@ -229,7 +229,7 @@ mod tests {
     use crate::rdb::HashEncoding;
 
     fn hash(pairs: &[(&[u8], &[u8])]) -> OwnedValue {
-        let mut packer = HashPacker::new();
+        let mut packer = Packer::new();
         for (field, value) in pairs {
             packer.push(field, value);
         }

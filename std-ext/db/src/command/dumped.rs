@@ -9,7 +9,7 @@ pub(super) fn dumped(value: StoredValue<'_>) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     match value {
         StoredValue::String(value) => payload::dump(&[value], &mut bytes),
-        StoredValue::Hash(hash) => {
+        StoredValue::Packed(hash) => {
             let is_table = hash.is_table();
             let encoding = if is_table { HashEncoding::HashTable } else { HashEncoding::Listpack };
             payload::dump_hash(encoding, hash.len(), hash.iter(), &mut bytes);

@@ -229,8 +229,9 @@ impl Config {
         options.eviction_samples = self.number("maxmemory-samples") as u32;
         options.lfu_log_factor = self.number("lfu-log-factor") as u32;
         options.lfu_decay_time = self.number("lfu-decay-time") as u32;
-        options.hash_listpack_entries = self.number("hash-max-listpack-entries") as usize;
-        options.hash_listpack_value = self.number("hash-max-listpack-value") as usize;
+        for limit in EncodingLimit::ALL {
+            options.encodings.set(limit, self.number(limit.name()) as usize);
+        }
         options.compressed = self.number("compressed") as usize;
         options.snapshot_after = self.number("snapshot-after");
         options.script_time_limit = self.number("script-time-limit");

@@ -253,6 +253,24 @@ const MEMORY: &[Setting] = &[
         "64",
         "Bytes of a field or value up to which `OBJECT ENCODING` calls a hash a listpack. It changes nothing else.",
     ),
+    modifiable(
+        "set-max-intset-entries",
+        ValueKind::Number { min: 0, max: 9_223_372_036_854_775_807 },
+        "512",
+        "Members up to which `OBJECT ENCODING` calls a set of integers an intset. It changes nothing else.",
+    ),
+    modifiable(
+        "zset-max-listpack-entries",
+        ValueKind::Number { min: 0, max: 9_223_372_036_854_775_807 },
+        "128",
+        "Members up to which `OBJECT ENCODING` calls a sorted set a listpack. It changes nothing else.",
+    ),
+    modifiable(
+        "zset-max-listpack-value",
+        ValueKind::Bytes { min: 0 },
+        "64",
+        "Bytes of a member up to which `OBJECT ENCODING` calls a sorted set a listpack. It changes nothing else.",
+    ),
     immutable(
         "compressed",
         ValueKind::Bytes { min: 0 },

@@ -54,7 +54,7 @@ fn count(loaded: &Loaded) -> KeyCounts {
 /// Returns the bytes of a string, or of the fields and values of a hash.
 fn length(value: StoredValue<'_>) -> usize {
     match value {
-        StoredValue::Hash(hash) => {
+        StoredValue::Packed(hash) => {
             hash.iter().map(|(field, value)| field.len() + value.len()).sum()
         }
         other => other.bytes().len(),

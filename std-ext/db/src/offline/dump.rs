@@ -3,7 +3,7 @@
 use super::folder;
 use super::report::{json_string, output_error};
 use crate::config::DataInvocation;
-use crate::request::{PackedHash, StoredValue};
+use crate::request::{Packed, StoredValue};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
@@ -33,7 +33,7 @@ pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, S
                 let _ = writeln!(lines, "SELECT {database}");
             }
             match value {
-                StoredValue::Hash(hash) => {
+                StoredValue::Packed(hash) => {
                     lines += &hash_commands(key, hash);
                     expire = expires_at.map_or_else(String::new, |end| {
                         format!("PEXPIREAT {} {end}\n", quoted(key))
@@ -65,7 +65,7 @@ fn command(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> String {
 }
 
 /// Returns lines that store a hash, or a further part of it. As SET does, they replace what there is.
-fn hash_commands(key: &[u8], hash: PackedHash<'_>) -> String {
+fn hash_commands(key: &[u8], hash: Packed<'_>) -> String {
     let key = quoted(key);
     let mut lines = if hash.continues() { String::new() } else { format!("DEL {key}\n") };
     lines += "HSET ";
@@ -99,7 +99,7 @@ fn quoted(bytes: &[u8]) -> String {
 /// continue it.
 fn json_line(database: u16, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) -> String {
     let shown = match value {
-        StoredValue::Hash(hash) => json_hash(hash),
+        StoredValue::Packed(hash) => json_hash(hash),
         other => json_pair("value", other.bytes()),
     };
     let mut line = format!("{{{}, {shown}", json_pair("key", key));
@@ -124,7 +124,7 @@ fn json_pair(name: &str, bytes: &[u8]) -> String {
 }
 
 /// Returns an object of fields with their values: all in hexadecimal digits if one of them is no text.
-fn json_hash(hash: PackedHash<'_>) -> String {
+fn json_hash(hash: Packed<'_>) -> String {
     let object = |shown: &dyn Fn(&[u8]) -> Option<String>| {
         let pair = |(field, value)| Some(format!("{}: {}", shown(field)?, shown(value)?));
         Some(hash.iter().map(pair).collect::<Option<Vec<_>>>()?.join(", "))

@@ -5,7 +5,7 @@ use super::report::{ReportProgress, json_string, output_error};
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::rdb::Writer;
-use crate::request::{OwnedValue, PackedHash, StoredValue};
+use crate::request::{OwnedValue, Packed, StoredValue};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -110,7 +110,7 @@ fn write(
             result = writer.database(database.into(), keys, with_ttl);
         }
         match value {
-            StoredValue::Hash(part) => hash.add(key, expires_at, part),
+            StoredValue::Packed(part) => hash.add(key, expires_at, part),
             other if result.is_ok() => result = writer.entry(key, expires_at, &[other.bytes()]),
             _ => {}
         }
@@ -131,11 +131,11 @@ struct WaitingHash {
 }
 
 impl WaitingHash {
-    fn add(&mut self, key: &[u8], expires_at: Option<u64>, part: PackedHash<'_>) {
+    fn add(&mut self, key: &[u8], expires_at: Option<u64>, part: Packed<'_>) {
         if !part.continues() {
             (self.key, self.expires_at) = (key.to_vec(), expires_at);
         }
-        self.parts.push(StoredValue::Hash(part).to_owned());
+        self.parts.push(StoredValue::Packed(part).to_owned());
     }
 
     /// Writes the hash, if there is one.
@@ -145,11 +145,11 @@ impl WaitingHash {
             return Ok(());
         }
         let hashes = parts.iter().filter_map(|part| match part.stored() {
-            StoredValue::Hash(hash) => Some(hash),
+            StoredValue::Packed(hash) => Some(hash),
             _ => None,
         });
-        let count = hashes.clone().map(PackedHash::len).sum();
-        writer.hash(&self.key, self.expires_at, count, hashes.flat_map(PackedHash::iter))
+        let count = hashes.clone().map(Packed::len).sum();
+        writer.hash(&self.key, self.expires_at, count, hashes.flat_map(Packed::iter))
     }
 }
 

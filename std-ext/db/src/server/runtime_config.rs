@@ -274,14 +274,15 @@ impl RuntimeConfig {
         // Only the password may hold other bytes than text.
         let text = str::from_utf8(value).unwrap_or_default();
         let number = || value::number(text);
+        if let Some(limit) = EncodingLimit::of_name(name) {
+            return db.set_encoding_limit(limit, number() as usize);
+        }
         match name {
             "maxmemory" => db.set_max_memory(number() as usize),
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
             "maxmemory-samples" => db.set_eviction_samples(number() as u32),
             "lfu-log-factor" => db.set_lfu_log_factor(number() as u32),
             "lfu-decay-time" => db.set_lfu_decay_time(number() as u32),
-            "hash-max-listpack-entries" => db.set_hash_listpack_entries(number() as usize),
-            "hash-max-listpack-value" => db.set_hash_listpack_value(number() as usize),
             "script-time-limit" => db.set_script_time_limit(number()),
             "default-lua-flags" => db.set_allow_undeclared_keys(text != "none"),
             "maxclients" => self.max_clients.set(number()),

@@ -14,7 +14,8 @@
 use crate::log::api::{BatchMark, Epoch};
 use crate::options::MAX_DATABASES;
 use crate::request::{
-    Change, ExpireCondition, Expiry, HashChange, LONGEST_KEY, PackedHash, SetCondition, StoredValue,
+    Change, ExpireCondition, Expiry, LONGEST_KEY, ListChange, Packed, SetCondition, StoredValue,
+    ValueType,
 };
 use crate::slot_set::SLOT_SET_BYTES;
 use std::ops::Range;
@@ -39,13 +40,14 @@ const OWN: u8 = 17;
 const DATABASE: u8 = 18;
 const MOVE: u8 = 19;
 const SWAP: u8 = 20;
-const HASH_SET: u8 = 21;
-const HASH_DELETE: u8 = 22;
+const STORE_PART: u8 = 21;
+const REMOVE_NAMES: u8 = 22;
 const STORE: u8 = 23;
 const STORE_WITH_TTL: u8 = 24;
 const STORE_KEEP_TTL: u8 = 25;
+const SPLICE: u8 = 26;
 /// The last kind.
-const LAST: u8 = STORE_KEEP_TTL;
+const LAST: u8 = SPLICE;
 
 /// Bytes of a node's id.
 const NODE_ID: usize = 20;
@@ -156,29 +158,51 @@ pub fn write(key: &[u8], at: usize, part: &[u8], into: &mut Vec<u8>) {
     bytes(part, into);
 }
 
-/// Encodes that fields of a hash were stored.
+/// Encodes that entries of a value of a type were stored: names and values, of which lists and sets have none. Those of
+/// a list come behind its last element.
 #[doc(hidden)]
-pub fn hash_set(key: &[u8], pairs: &[(&[u8], &[u8])], into: &mut Vec<u8>) {
-    into.push(HASH_SET);
+pub fn store_entries<'p>(
+    key: &[u8],
+    value_type: ValueType,
+    entries: impl ExactSizeIterator<Item = (&'p [u8], &'p [u8])> + Clone,
+    into: &mut Vec<u8>,
+) {
+    into.push(STORE_PART);
     bytes(key, into);
-    let length = PackedHash::len_of(pairs.iter().copied());
-    number(length as u64, into);
-    PackedHash::write_part(pairs.iter().copied(), into);
+    part(value_type, entries, into);
 }
 
-/// Encodes that fields of a hash were removed.
+/// Encodes that entries of a value of a type, which is no list, were removed.
 #[doc(hidden)]
-pub fn hash_delete(key: &[u8], fields: &[&[u8]], into: &mut Vec<u8>) {
-    into.push(HASH_DELETE);
+pub fn remove_names(key: &[u8], value_type: ValueType, names: &[&[u8]], into: &mut Vec<u8>) {
+    into.push(REMOVE_NAMES);
     bytes(key, into);
-    let pairs = fields.iter().map(|field| (*field, &b""[..]));
-    number(PackedHash::len_of(pairs.clone()) as u64, into);
-    PackedHash::write_part(pairs, into);
+    part(value_type, names.iter().map(|name| (*name, &b""[..])), into);
 }
 
-/// Encodes that a hash was stored in place of the key's value.
+/// Encodes that elements of a list were removed from an index on, and others put in their place.
 #[doc(hidden)]
-pub fn store(key: &[u8], hash: PackedHash<'_>, expiry: Expiry, into: &mut Vec<u8>) {
+pub fn splice(key: &[u8], (at, remove): (usize, usize), elements: &[&[u8]], into: &mut Vec<u8>) {
+    into.push(SPLICE);
+    bytes(key, into);
+    number(at as u64, into);
+    number(remove as u64, into);
+    part(ValueType::List, elements.iter().map(|element| (*element, &b""[..])), into);
+}
+
+/// Encodes a part of a value behind its length.
+fn part<'p>(
+    value_type: ValueType,
+    entries: impl ExactSizeIterator<Item = (&'p [u8], &'p [u8])> + Clone,
+    into: &mut Vec<u8>,
+) {
+    number(Packed::len_of(value_type, entries.clone()) as u64, into);
+    Packed::write_part(value_type, entries, into);
+}
+
+/// Encodes that a value of another type than string was stored in place of the key's value.
+#[doc(hidden)]
+pub fn store(key: &[u8], value: Packed<'_>, expiry: Expiry, into: &mut Vec<u8>) {
     into.push(match expiry {
         Expiry::Never => STORE,
         Expiry::At(_) => STORE_WITH_TTL,
@@ -188,24 +212,24 @@ pub fn store(key: &[u8], hash: PackedHash<'_>, expiry: Expiry, into: &mut Vec<u8
     if let Expiry::At(end) = expiry {
         number(end, into);
     }
-    bytes(hash.bytes(), into);
+    bytes(value.bytes(), into);
 }
 
 /// Encodes that a value, or a part of one, was stored.
 pub(crate) fn stored(key: &[u8], value: StoredValue<'_>, expiry: Expiry, into: &mut Vec<u8>) {
     match value {
         StoredValue::String(value) => set(key, value, expiry, into),
-        StoredValue::Hash(hash) if hash.continues() => hash_part(key, hash, into),
-        StoredValue::Hash(hash) => store(key, hash, expiry, into),
+        StoredValue::Packed(value) if value.continues() => store_part(key, value, into),
+        StoredValue::Packed(value) => store(key, value, expiry, into),
     }
 }
 
-/// Encodes that a further part of a hash was stored.
+/// Encodes that a further part of a value was stored.
 #[doc(hidden)]
-pub fn hash_part(key: &[u8], hash: PackedHash<'_>, into: &mut Vec<u8>) {
-    into.push(HASH_SET);
+pub fn store_part(key: &[u8], value: Packed<'_>, into: &mut Vec<u8>) {
+    into.push(STORE_PART);
     bytes(key, into);
-    bytes(hash.bytes(), into);
+    bytes(value.bytes(), into);
 }
 
 /// Encodes that all keys of these slots were removed.
@@ -407,7 +431,7 @@ impl<'a> LoggedChanges<'a> {
                     get: false,
                 }
             }
-            STORE | STORE_WITH_TTL | STORE_KEEP_TTL | HASH_SET => {
+            STORE | STORE_WITH_TTL | STORE_KEEP_TTL | STORE_PART => {
                 let expiry = match kind {
                     STORE => Expiry::Never,
                     STORE_WITH_TTL => Expiry::At(self.number()?),
@@ -415,12 +439,20 @@ impl<'a> LoggedChanges<'a> {
                 };
                 let value = StoredValue::of_typed(self.bytes()?)?;
                 // A part is added to what is there, anything else replaces it.
-                if value.continues() != (kind == HASH_SET) {
+                if value.continues() != (kind == STORE_PART) {
                     return None;
                 }
                 Change::Restore { value, expiry, replace: true, usage: None }
             }
-            HASH_DELETE => Change::Hash(HashChange::Remove(PackedHash::parse(self.bytes()?)?)),
+            REMOVE_NAMES => Change::RemoveNames(Packed::parse_names(self.bytes()?)?),
+            SPLICE => {
+                let (at, remove) = (self.number()?, self.number()?);
+                let elements = Packed::parse(self.bytes()?)?;
+                if elements.value_type() != ValueType::List {
+                    return None;
+                }
+                Change::List(ListChange::Splice { at, remove, elements })
+            }
             DELETE => Change::Delete,
             EXPIRE => expire(Expiry::At(self.number()?)),
             PERSIST => expire(Expiry::Never),
@@ -455,7 +487,7 @@ impl<'a> Iterator for LoggedChanges<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::HashPacker;
+    use crate::request::Packer;
 
     #[test]
     fn changes_are_read_as_they_were_written() {
@@ -483,16 +515,20 @@ mod tests {
         database(15, &mut log);
         move_key(b"l", 300, &mut log);
         swap(0, MAX_DATABASES - 1, &mut log);
-        let mut packer = HashPacker::new();
+        let mut packer = Packer::new(ValueType::Hash);
         packer.push(b"field", &long);
         let (whole, part) = (packer.clone(), packer.continuing());
         store(b"m", whole.packed(), Expiry::At(7), &mut log);
-        hash_set(b"n", &[(b"field", &long)], &mut log);
-        hash_part(b"o", part.packed(), &mut log);
-        hash_delete(b"p", &[b"field"], &mut log);
-        let mut gone = HashPacker::new();
+        store_entries(b"n", ValueType::Hash, [(&b"field"[..], &long[..])].into_iter(), &mut log);
+        store_part(b"o", part.packed(), &mut log);
+        remove_names(b"p", ValueType::Hash, &[b"field"], &mut log);
+        splice(b"q", (3, 300), &[b"element"], &mut log);
+        let mut gone = Packer::new(ValueType::Hash);
         gone.push(b"field", b"");
         let gone = gone.continuing();
+        let mut elements = Packer::new(ValueType::List);
+        elements.push(b"element", b"");
+        let elements = elements.continuing();
         let set = |value, expiry| Change::Set {
             value,
             condition: SetCondition::Always,
@@ -502,7 +538,7 @@ mod tests {
         let expire =
             |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
         let restore = |hash, expiry| {
-            let value = StoredValue::Hash(hash);
+            let value = StoredValue::Packed(hash);
             Change::Restore { value, expiry, replace: true, usage: None }
         };
         let wanted = [
@@ -529,7 +565,15 @@ mod tests {
             LoggedOp::Change(b"m", restore(whole.packed(), Expiry::At(7))),
             LoggedOp::Change(b"n", restore(part.packed(), Expiry::Keep)),
             LoggedOp::Change(b"o", restore(part.packed(), Expiry::Keep)),
-            LoggedOp::Change(b"p", Change::Hash(HashChange::Remove(gone.packed()))),
+            LoggedOp::Change(b"p", Change::RemoveNames(gone.packed())),
+            LoggedOp::Change(
+                b"q",
+                Change::List(ListChange::Splice {
+                    at: 3,
+                    remove: 300,
+                    elements: elements.packed(),
+                }),
+            ),
         ];
         let read: Result<Vec<_>, _> = LoggedChanges::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

@@ -1,6 +1,6 @@
 //! Requests about the fields of a hash.
 
-use super::{LongDouble, PackedHash};
+use super::LongDouble;
 
 /// The most bytes that a field and its value have together. Each may be as long as a string.
 pub(crate) const LONGEST_PAIR: usize = (1 << 30) - 64;
@@ -83,10 +83,6 @@ pub enum HashChange<'a> {
     SetIfAbsent(&'a [u8], &'a [u8]),
     /// Removes fields. [`Answer::Int`](super::Answer::Int), how many there were.
     Delete(&'a [&'a [u8]]),
-    /// Removes the fields that a packed hash has, as the log names them. [`Answer::Int`](super::Answer::Int), how many
-    /// there were.
-    #[doc(hidden)]
-    Remove(PackedHash<'a>),
     /// Adds to the decimal integer in a field; a missing field counts as 0. [`Answer::Int`](super::Answer::Int), the
     /// sum.
     Increment(&'a [u8], i64),
@@ -104,7 +100,7 @@ impl HashChange<'_> {
                 bytes.fold(0, usize::saturating_add)
             }
             Self::SetIfAbsent(field, value) => field.len() + value.len(),
-            Self::Delete(_) | Self::Remove(_) => 0,
+            Self::Delete(_) => 0,
             Self::Increment(field, _) | Self::IncrementFloat(field, _) => field.len() + 20,
         }
     }

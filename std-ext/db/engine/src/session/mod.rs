@@ -16,6 +16,9 @@ mod multi_read;
 mod ownership_tests;
 mod read;
 mod read_hash;
+mod read_list;
+mod read_set;
+mod read_sorted_set;
 mod scan;
 mod transaction;
 

@@ -471,16 +471,15 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         } else {
             self.take_room(record.value().stored_bytes())?;
             let (cold, expires_at) = (self.state.cold.as_deref(), record.expires_at());
-            match record.value() {
-                Value::String(value) => {
-                    let value = string::read(value, cold, <[u8]>::to_vec);
-                    self.core(key).put(there, key, &value, expires_at);
-                }
-                Value::Hash(hash) => {
-                    self.core(key).edit_hash(there, None, key, expires_at, |edit| {
-                        hash.each_part(&mut |part| edit.add(part));
-                    });
-                }
+            let value = record.value();
+            if let Some(value) = value.string() {
+                let value = string::read(value, cold, <[u8]>::to_vec);
+                self.core(key).put(there, key, &value, expires_at);
+            } else {
+                let (value_type, records) = (value.value_type(), (there, None));
+                self.core(key).edit_collection(value_type, records, key, expires_at, |edit| {
+                    value.each_part(cold, &mut |part| part.packed().into_iter().for_each(|part| edit.add(part)));
+                });
             }
             if let Some(new) = self.core(key).find(key) {
                 // `put` has continued the uses of the record that was there before, which had another key's value.

@@ -1,6 +1,9 @@
 //! How a read is answered from a record.
 
 use super::read_hash::answer_hash;
+use super::read_list::answer_list;
+use super::read_set::answer_set;
+use super::read_sorted_set::answer_sorted_set;
 use crate::number;
 use crate::request::{Answer, Field, FieldValues, LONGEST_VALUE, Query, RequestError, StoredValue};
 use crate::state::bits;
@@ -25,14 +28,17 @@ pub(super) fn answer_query(
     answer: impl FnOnce(Answer<'_>),
 ) {
     let Some(record) = alive else {
-        // BITFIELD's GET reads zeros from a missing key.
-        if let Query::Fields(fields) = query {
-            return answer_fields(StringValue::Inline(b""), None, fields, answer);
-        }
-        if let Query::Hash(query) = query {
-            return answer_hash(None, query, answer);
-        }
-        return answer(of_missing(query));
+        return match query {
+            // BITFIELD's GET reads zeros from a missing key.
+            Query::Fields(fields) => {
+                answer_fields(StringValue::Inline(b""), None, fields, answer);
+            }
+            Query::Hash(query) => answer_hash(None, query, answer),
+            Query::List(query) => answer_list(None, query, answer),
+            Query::Members(query) => answer_set(None, query, answer),
+            Query::SortedSet(query) => answer_sorted_set(None, query, answer),
+            _ => answer(of_missing(query)),
+        };
     };
     // The queries that do not count as a use return here, before the record is touched.
     match query {
@@ -68,7 +74,9 @@ pub(super) fn answer_query(
             string::read_pieces(value, cold, byte_range(value.length(), from, to), answer);
         }
         Query::Length => answer(Answer::count(value.length())),
-        Query::Hash(_) => answer(Answer::Error(RequestError::WrongType)),
+        Query::Hash(_) | Query::List(_) | Query::Members(_) | Query::SortedSet(_) => {
+            answer(Answer::Error(RequestError::WrongType));
+        }
         Query::Stored => {
             string::read(value, cold, |value| answer(Answer::Stored(StoredValue::String(value))));
         }
@@ -120,6 +128,11 @@ fn answer_typed(
         }
         (Query::Stored, value) => value.with_stored(cold, |value| answer(Answer::Stored(value))),
         (Query::Hash(query), Value::Hash(hash)) => answer_hash(Some(hash), query, answer),
+        (Query::List(query), Value::List(list)) => answer_list(Some(list), query, answer),
+        (Query::Members(query), Value::Set(set)) => answer_set(Some(set), query, answer),
+        (Query::SortedSet(query), Value::SortedSet(set)) => {
+            answer_sorted_set(Some(set), query, answer);
+        }
         _ => answer(Answer::Error(RequestError::WrongType)),
     }
 }
@@ -128,8 +141,11 @@ fn answer_typed(
 #[cold]
 fn encoding(value: Value<'_>, cold: Option<&ColdStore>) -> &'static str {
     match value {
-        Value::Hash(hash) if hash.is_table() => "hashtable",
-        Value::Hash(_) => "listpack",
+        Value::Hash(_) | Value::Set(_) if value.is_table() => "hashtable",
+        Value::SortedSet(_) if value.is_table() => "skiplist",
+        Value::Hash(_) | Value::SortedSet(_) => "listpack",
+        Value::Set(_) => "intset",
+        Value::List(_) => "quicklist",
         Value::String(value) => {
             let head = 0..value.length().min(EMBSTR_MAX + 1);
             string::read_part(value, cold, head, |head| {
@@ -168,6 +184,9 @@ fn of_missing(query: Query<'_>) -> Answer<'static> {
         | Query::Encoding
         | Query::Stored
         | Query::Hash(_)
+        | Query::List(_)
+        | Query::Members(_)
+        | Query::SortedSet(_)
         | Query::Expiry
         | Query::MemoryUsage
         | Query::IdleTime

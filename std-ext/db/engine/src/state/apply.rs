@@ -56,12 +56,19 @@ impl Apply<'_, '_> {
             Change::Restore { value, expiry, replace, usage } => {
                 // A key that was already there keeps its own usage (`BUSYKEY`).
                 let done = replace || current.is_none();
-                self.restore(stored, current, value, (replace, expiry), answer);
+                self.restore((stored, current), value, (replace, expiry), answer);
                 if done {
                     self.core.restore_usage(self.key, usage);
                 }
             }
-            Change::Hash(change) => self.hash(stored, current, change, answer),
+            Change::Hash(change) => self.hash((stored, current), change, answer),
+            Change::List(change) => self.list((stored, current), change, answer),
+            Change::Members(change) => self.members((stored, current), change, answer),
+            Change::SortedSet(change) => self.sorted_set((stored, current), change, answer),
+            Change::RemoveNames(names) => {
+                let names: Vec<&[u8]> = names.names().collect();
+                answer(Answer::count(self.remove_names((stored, current), &names, |_, _| true)));
+            }
             Change::Delete => {
                 self.remove(stored, current);
                 answer(Answer::Int(current.is_some().into()));

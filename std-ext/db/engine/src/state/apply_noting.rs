@@ -4,7 +4,9 @@ use super::apply::Apply;
 use super::shard::Core;
 use crate::event_flags::EventFlags;
 use crate::log::change::{LoggedChanges, LoggedOp};
-use crate::request::{Answer, Change, Expiry, HashChange};
+use crate::request::{
+    Answer, Change, End, Expiry, HashChange, ListChange, SetChange, SortedSetChange, ValueType,
+};
 
 /// Applies a change, and notes its events.
 #[cold]
@@ -59,8 +61,16 @@ pub(super) fn apply_noting(
     for (kind, name) in names(change, logged, is_over, refused).into_iter().flatten() {
         events.note(kind, name, key);
     }
-    // The hash has lost its last field.
-    if matches!(change, Change::Hash(_)) && before == Some(true) && after.is_none() {
+    // The value has lost its last entry.
+    let loses = matches!(
+        change,
+        Change::Hash(_)
+            | Change::List(_)
+            | Change::Members(_)
+            | Change::SortedSet(_)
+            | Change::RemoveNames(_)
+    );
+    if loses && before == Some(true) && after.is_none() {
         events.note(EventFlags::GENERIC, "del", key);
     }
 }
@@ -109,11 +119,31 @@ fn names(
             EventFlags::HASH,
             match change {
                 HashChange::Set(_) | HashChange::SetIfAbsent(..) => "hset",
-                HashChange::Delete(_) | HashChange::Remove(_) => "hdel",
+                HashChange::Delete(_) => "hdel",
                 HashChange::Increment(..) => "hincrby",
                 HashChange::IncrementFloat(..) => "hincrbyfloat",
             },
         )),
+        (Change::List(change), _) => list_event(*change),
+        (Change::Members(change), _) => Some((
+            EventFlags::SET,
+            match change {
+                SetChange::Add(_) => "sadd",
+                SetChange::Remove(_) => "srem",
+            },
+        )),
+        (Change::SortedSet(change), _) => Some((
+            EventFlags::SORTED_SET,
+            match change {
+                SortedSetChange::Set(_) => "zadd",
+                SortedSetChange::Remove(_) => "zrem",
+            },
+        )),
+        (Change::RemoveNames(names), _) => match names.value_type() {
+            ValueType::Set => Some((EventFlags::SET, "srem")),
+            ValueType::SortedSet => Some((EventFlags::SORTED_SET, "zrem")),
+            _ => Some((EventFlags::HASH, "hdel")),
+        },
         (Change::IncrementFloat(_), _) => string("incrbyfloat"),
         (Change::Increment(_), _) => string("incrby"),
         (Change::SetRange { .. }, _) => string("setrange"),
@@ -129,4 +159,20 @@ fn names(
         ) => None,
     };
     [one, None, None]
+}
+
+fn list_event(change: ListChange<'_>) -> Option<(EventFlags, &'static str)> {
+    let name = match change {
+        ListChange::Push { end: End::Front, .. } => "lpush",
+        ListChange::Push { end: End::Back, .. } => "rpush",
+        ListChange::Pop { end: End::Front, .. } => "lpop",
+        ListChange::Pop { end: End::Back, .. } => "rpop",
+        ListChange::Set(..) => "lset",
+        ListChange::Insert { .. } => "linsert",
+        ListChange::Remove { .. } => "lrem",
+        ListChange::Trim(..) => "ltrim",
+        // What another node has done is reported there.
+        ListChange::Splice { .. } => return None,
+    };
+    Some((EventFlags::LIST, name))
 }

@@ -14,7 +14,7 @@ use super::{HeldRecords, LockedShards, State};
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change::{self, LoggedChanges, LoggedOp};
-use crate::request::StoredValue;
+use crate::request::{StoredValue, ValueType};
 use crate::slots::{SLOTS, slot};
 use crate::state::logged_watermark::LoggedWatermark;
 use crate::state::role::Role;
@@ -188,38 +188,56 @@ impl State {
         shards: Vec<(NamedRecords, HeldRecords<'_>)>,
         watermark: u64,
     ) -> [DigestPart; PARTS] {
-        let mut parts = [DigestPart::default(); PARTS];
+        let mut sum = DigestSum::default();
         // Each shard's hold ends with its iteration, so that its records wait for no other shard's hashes.
         for (records, _held) in shards {
             for record in records.iter().filter(|record| !record.is_expired(watermark)) {
                 record.value().each_part(self.cold.as_deref(), &mut |value| {
-                    add_key(&mut parts, record.key(), record.expires_at(), value);
+                    sum.add(record.key(), record.expires_at(), value);
                 });
             }
         }
-        parts
+        sum.parts()
     }
 }
 
-/// Adds a key, or a further part of its value, to the digests of ranges of slots.
-pub fn add_key(
-    parts: &mut [DigestPart; PARTS],
-    key: &[u8],
-    expires_at: Option<u64>,
-    value: StoredValue<'_>,
-) {
-    let part = &mut parts[usize::from(slot(key)) / PART];
-    // Added, not combined by XOR, in which a record that was counted twice would vanish.
-    let mut add = |value: &[&[u8]]| {
-        part.hash = part.hash.wrapping_add(hash(key, expires_at, value));
-    };
-    part.keys += u64::from(!value.continues());
-    match value {
-        StoredValue::String(value) => add(&[value]),
-        // By field: the digest does not depend on their order, nor on the parts in which they come.
-        StoredValue::Hash(hash) => {
-            for (field, value) in hash.iter() {
-                add(&[b"hash", &(field.len() as u64).to_le_bytes(), field, value]);
+/// Digests of ranges of slots to which keys are added.
+#[derive(Default)]
+pub struct DigestSum {
+    parts: [DigestPart; PARTS],
+    /// The entries of the last key's value so far.
+    entries: u64,
+}
+
+impl DigestSum {
+    /// Returns the digests.
+    pub fn parts(self) -> [DigestPart; PARTS] {
+        self.parts
+    }
+
+    /// Adds a key, or a further part of the value of the last one.
+    pub fn add(&mut self, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) {
+        let part = &mut self.parts[usize::from(slot(key)) / PART];
+        // Added, not combined by XOR, in which a record that was counted twice would vanish.
+        let mut add = |value: &[&[u8]]| {
+            part.hash = part.hash.wrapping_add(hash(key, expires_at, value));
+        };
+        if !value.continues() {
+            part.keys += 1;
+            self.entries = 0;
+        }
+        match value {
+            StoredValue::String(value) => add(&[value]),
+            // By entry: the digest does not depend on the parts in which they come, nor on their order, unless this is
+            // a list.
+            StoredValue::Packed(packed) => {
+                let is_list = packed.value_type() == ValueType::List;
+                for (name, value) in packed.iter() {
+                    let place = if is_list { self.entries } else { 0 };
+                    let [place, length] = [place, name.len() as u64].map(u64::to_le_bytes);
+                    add(&[packed.value_type().name().as_bytes(), &place, &length, name, value]);
+                    self.entries += 1;
+                }
             }
         }
     }

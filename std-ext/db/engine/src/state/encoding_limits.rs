@@ -1,47 +1,59 @@
-//! From when on Redis would store a value in its larger form: what `OBJECT ENCODING` answers.
+//! The [limits of encodings](EncodingLimit), which can be set at run time, and count for values that change from then
+//! on.
 
-use crate::options::Options;
+use crate::encodings::{EncodingLimit, EncodingLimits};
+use crate::number;
+use crate::request::{Packed, ValueType};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The limits of all types. All can be set at run time, and count for values that are changed from then on.
-#[derive(Debug, Default)]
-pub struct EncodingLimits {
-    hash_entries: AtomicUsize,
-    hash_value: AtomicUsize,
-}
+/// The limits of all types.
+#[derive(Debug)]
+pub struct SharedEncodingLimits([AtomicUsize; EncodingLimit::ALL.len()]);
 
-/// A hash with more fields, or a longer field or value, is a table and no listpack.
-#[derive(Clone, Copy, Debug)]
-pub struct HashLimits {
-    /// The most fields.
-    pub entries: usize,
-    /// The most bytes of a field or a value.
-    pub value: usize,
-}
+impl SharedEncodingLimits {
+    pub fn new(limits: &EncodingLimits) -> Self {
+        Self(EncodingLimit::ALL.map(|limit| AtomicUsize::new(limits.get(limit))))
+    }
 
-impl EncodingLimits {
-    pub fn new(options: &Options) -> Self {
-        Self {
-            hash_entries: options.hash_listpack_entries.into(),
-            hash_value: options.hash_listpack_value.into(),
+    #[inline]
+    pub fn get(&self, limit: EncodingLimit) -> usize {
+        // Relaxed: settings, each by itself.
+        self.0[limit as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, limit: EncodingLimit, most: usize) {
+        // Relaxed: as above.
+        self.0[limit as usize].store(most, Ordering::Relaxed);
+    }
+
+    /// Returns whether Redis would store a value of this many entries in its larger form, once this name was added with
+    /// this value.
+    #[inline]
+    pub(crate) fn is_table(
+        &self,
+        value_type: ValueType,
+        entries: usize,
+        (name, value): (&[u8], &[u8]),
+    ) -> bool {
+        match value_type {
+            ValueType::Hash => {
+                name.len().max(value.len()) > self.get(EncodingLimit::HashValue)
+                    || entries > self.get(EncodingLimit::HashEntries)
+            }
+            ValueType::Set => {
+                entries > self.get(EncodingLimit::SetIntegers) || number::integer(name).is_none()
+            }
+            ValueType::SortedSet => {
+                name.len() > self.get(EncodingLimit::SortedSetValue)
+                    || entries > self.get(EncodingLimit::SortedSetEntries)
+            }
+            ValueType::List | ValueType::String => false,
         }
     }
 
-    /// Returns the limits of a hash.
-    pub fn hash(&self) -> HashLimits {
-        // Relaxed: settings, each by itself.
-        let [entries, value] =
-            [&self.hash_entries, &self.hash_value].map(|limit| limit.load(Ordering::Relaxed));
-        HashLimits { entries, value }
-    }
-
-    pub(crate) fn set_hash_entries(&self, entries: usize) {
-        // Relaxed: as above.
-        self.hash_entries.store(entries, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_hash_value(&self, value: usize) {
-        // Relaxed: as above.
-        self.hash_value.store(value, Ordering::Relaxed);
+    /// Returns whether Redis would store a packed value in its larger form.
+    pub(crate) fn is_packed_table(&self, packed: Packed<'_>) -> bool {
+        let (value_type, len) = (packed.value_type(), packed.len());
+        packed.iter().any(|entry| self.is_table(value_type, len, entry))
     }
 }

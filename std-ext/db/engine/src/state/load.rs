@@ -9,7 +9,7 @@ use crate::slots::{SLOTS, slot};
 use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
 use crate::state::databases::{Databases, Shards, new_shards};
-use crate::state::encoding_limits::EncodingLimits;
+use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::limit::MemoryLimit;
 use crate::state::lost_slots::LostSlots;
 use crate::state::shard::{Core, Shard, ShardContext};
@@ -59,7 +59,7 @@ impl LoadingShards {
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
         let cold = (options.compressed != 0).then(|| Arc::new(ColdStore::new(options.compressed)));
         let limit = Arc::new(MemoryLimit::new(options));
-        let encodings = Arc::new(EncodingLimits::new(options));
+        let encodings = Arc::new(SharedEncodingLimits::new(&options.encodings));
         let context = ShardContext { cold, limit, encodings };
         let sharding = Sharding::new(number);
         let most = usize::from(MAX_DATABASES);
@@ -149,9 +149,11 @@ impl LoadingShards {
         let stored = core.find(key);
         match value {
             StoredValue::String(value) => core.put(stored, key, value, expires_at),
-            StoredValue::Hash(hash) => {
-                let current = stored.filter(|_| hash.continues());
-                core.edit_hash(stored, current, key, expires_at, |edit| edit.add(hash));
+            StoredValue::Packed(value) => {
+                let current = stored.filter(|_| value.continues());
+                let (value_type, records) = (value.value_type(), (stored, current));
+                let add = |edit: &mut CollectionEdit<'_>| edit.add(value);
+                core.edit_collection(value_type, records, key, expires_at, add);
                 core.publish_if_large();
             }
         }

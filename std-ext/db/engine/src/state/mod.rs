@@ -19,9 +19,13 @@
 
 pub mod apply;
 mod apply_bits;
+mod apply_collection;
 mod apply_hash;
 pub(crate) mod apply_hyperloglog;
+mod apply_list;
 mod apply_noting;
+mod apply_set;
+mod apply_sorted_set;
 pub mod bits;
 pub mod changed;
 pub mod cold;
@@ -83,7 +87,7 @@ use apply::Apply;
 use cold::ColdStore;
 use counters::Counters;
 use databases::{Databases, Shards};
-use encoding_limits::EncodingLimits;
+use encoding_limits::SharedEncodingLimits;
 use extensions::Extensions;
 use heap::HeapTrimmer;
 use key_tracker::TrackedKeys;
@@ -119,7 +123,7 @@ pub struct State {
     pub tracked: TrackedKeys,
     pub extensions: Extensions,
     pub limit: Arc<MemoryLimit>,
-    pub encodings: Arc<EncodingLimits>,
+    pub encodings: Arc<SharedEncodingLimits>,
     /// The events of this database's threads that took long, and those of the server that serves it.
     pub latency: Arc<LatencyMonitor>,
     pub(crate) heap_trimmer: HeapTrimmer,

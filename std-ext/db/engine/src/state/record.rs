@@ -4,15 +4,15 @@
 //! ```text
 //! key's length 16 | value's length and flags 16 | usage 32 | expiration 64, if any | key | value, or a reference
 //! reference to a string: its length 32 | pointer or ticket 64
-//! reference to the tree of a hash: number of fields 32 | root 64 | bytes of memory, and whether it is a table 64
+//! reference to a tree: number of entries 32 | root 64 | bytes of memory, and whether it is a table 64
 //! ```
 
-use crate::request::PackedHash;
+use crate::request::{Packed, ValueType};
 use crate::state::rope::{MAX_INLINE, Rope};
 use crate::state::slabs;
 use crate::state::tree::Tree;
 use crate::state::value::Value;
-use crate::state::value::hash::{HashTree, HashValue, LONGEST_PACKED};
+use crate::state::value::collection::{Collection, CollectionTree, LONGEST_PACKED};
 use crate::state::value::string::{RopeRef, StringValue};
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -25,12 +25,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const HAS_TTL: u16 = 1 << 15;
 const SPECIAL: u16 = 1 << 14;
 const LENGTH: u16 = SPECIAL - 1;
-/// In place of the length: the value is compressed, in a rope, or in a tree; or it is a packed hash of as many bytes
-/// more than [`PACKED`].
+/// In place of the length: the value is compressed, in a rope, or in the tree of a type, whose number is added; or it is
+/// packed, of as many bytes more than [`PACKED`].
 const TICKET: u16 = 0;
 const ROPE: u16 = 1;
-const HASH_TREE: u16 = 2;
-const PACKED: u16 = 8;
+const TREE: u16 = 2;
+const PACKED: u16 = 16;
 
 const _: () = assert!(LONGEST_PACKED <= (LENGTH - PACKED) as usize);
 
@@ -47,7 +47,7 @@ const TTL_BYTES: usize = size_of::<u64>();
 const INDIRECT_LENGTH: usize = size_of::<u32>();
 const INDIRECT: usize = INDIRECT_LENGTH + size_of::<u64>();
 /// Bytes of the reference to a tree, whose last number has this flag.
-const TREE: usize = INDIRECT + size_of::<u64>();
+const TREE_BYTES: usize = INDIRECT + size_of::<u64>();
 const IS_TABLE: u64 = 1 << 63;
 
 /// A pointer to a record.
@@ -79,11 +79,13 @@ impl Record {
             }
             Value::String(StringValue::Compressed(..)) => (SPECIAL | TICKET, b""),
             Value::String(StringValue::Rope(..)) => (SPECIAL | ROPE, b""),
-            Value::Hash(HashValue::Tree(_)) => (SPECIAL | HASH_TREE, b""),
-            Value::Hash(HashValue::Packed(hash)) => {
-                assert!(hash.bytes().len() <= LONGEST_PACKED, "longer hashes are trees");
-                (SPECIAL | (PACKED + hash.bytes().len() as u16), hash.bytes())
-            }
+            _ => match value.collection() {
+                Some(Collection::Packed(packed)) => {
+                    assert!(packed.bytes().len() <= LONGEST_PACKED, "longer values are trees");
+                    (SPECIAL | (PACKED + packed.bytes().len() as u16), packed.bytes())
+                }
+                _ => (SPECIAL | (TREE + value.value_type() as u16), b""),
+            },
         };
         let word = word | if expires_at.is_some() { HAS_TTL } else { 0 };
         let key_length = u16::try_from(key.len()).expect("keys have been measured");
@@ -109,7 +111,7 @@ impl Record {
         Self(this)
     }
 
-    /// Frees the record, and not the tree of a hash, which another record may have taken over.
+    /// Frees the record, and not a tree, which another record may have taken over.
     ///
     /// # Safety
     /// No pointer to it is used any more.
@@ -167,7 +169,8 @@ impl Record {
     fn special(&self, at: usize, kind: u16) -> Value<'_> {
         if kind >= PACKED {
             let bytes = self.bytes(at, (kind - PACKED).into());
-            return Value::Hash(HashValue::Packed(PackedHash::trusted(bytes)));
+            let packed = Packed::trusted(bytes);
+            return Value::of_collection(packed.value_type(), Collection::Packed(packed));
         }
         // SAFETY: the record was not freed, and `new` has written this reference. The value lives as long as it.
         unsafe {
@@ -187,7 +190,8 @@ impl Record {
                     let root = NonNull::new_unchecked(at.cast::<*mut u8>().read_unaligned());
                     let last = behind.cast::<u64>().read_unaligned();
                     let tree = Tree::from_parts((root, length, last & !IS_TABLE));
-                    Value::Hash(HashValue::Tree(HashTree::new(tree, last & IS_TABLE != 0)))
+                    let tree = CollectionTree::new(tree, last & IS_TABLE != 0);
+                    Value::of_collection(tree_type(kind), Collection::Tree(tree))
                 }
             }
         }
@@ -199,20 +203,12 @@ impl Record {
         self.value().string()
     }
 
-    /// Returns the value if it is a hash.
-    pub(crate) fn hash(&self) -> Option<HashValue<'_>> {
-        match self.value() {
-            Value::Hash(hash) => Some(hash),
-            Value::String(_) => None,
-        }
-    }
-
-    /// Returns the tree of a hash that has one.
+    /// Returns the tree of a value that has one.
     #[inline]
     pub(crate) fn tree(self) -> Option<Tree> {
-        match self.value() {
-            Value::Hash(HashValue::Tree(hash)) => Some(hash.tree()),
-            Value::Hash(HashValue::Packed(_)) | Value::String(_) => None,
+        match self.value().collection()? {
+            Collection::Tree(tree) => Some(tree.tree()),
+            Collection::Packed(_) => None,
         }
     }
 
@@ -276,8 +272,7 @@ impl Record {
     fn memory_outside(self) -> usize {
         match self.value() {
             Value::String(StringValue::Rope(rope_ref, length)) => rope_ref.rope().memory(length),
-            Value::Hash(HashValue::Tree(hash)) => hash.tree().bytes() as usize,
-            Value::String(_) | Value::Hash(HashValue::Packed(_)) => 0,
+            _ => self.tree().map_or(0, |tree| tree.bytes() as usize),
         }
     }
 }
@@ -289,10 +284,12 @@ impl Record {
 /// There is room for it.
 #[inline(never)]
 unsafe fn write_reference(value: Value<'_>, to: *mut u8) {
-    let length = match value {
-        Value::String(value) => u32::try_from(value.length()).expect("values have been measured"),
-        Value::Hash(HashValue::Tree(hash)) => hash.tree().entries(),
-        Value::Hash(HashValue::Packed(_)) => return,
+    let length = match (value, value.collection()) {
+        (Value::String(value), _) => {
+            u32::try_from(value.length()).expect("values have been measured")
+        }
+        (_, Some(Collection::Tree(tree))) => tree.tree().entries(),
+        _ => return,
     };
     // SAFETY: the caller has promised the room.
     unsafe {
@@ -306,13 +303,13 @@ unsafe fn write_reference(value: Value<'_>, to: *mut u8) {
                 let share = Arc::into_raw(Arc::clone(&rope_ref.rope()));
                 away.cast::<*const Rope>().write_unaligned(share);
             }
-            Value::Hash(HashValue::Tree(hash)) => {
-                let flag = if hash.is_table() { IS_TABLE } else { 0 };
-                let (root, _, bytes) = hash.tree().into_parts();
+            _ => {
+                let Some(Collection::Tree(tree)) = value.collection() else { return };
+                let flag = if tree.is_table() { IS_TABLE } else { 0 };
+                let (root, _, bytes) = tree.tree().into_parts();
                 away.cast::<*mut u8>().write_unaligned(root.as_ptr());
                 behind.cast::<u64>().write_unaligned(bytes | flag);
             }
-            Value::String(StringValue::Inline(_)) | Value::Hash(HashValue::Packed(_)) => {}
         }
     }
 }
@@ -337,9 +334,17 @@ impl RecordHeader {
 fn special_bytes(kind: u16) -> usize {
     match kind {
         TICKET | ROPE => INDIRECT,
-        HASH_TREE => TREE,
+        TREE..PACKED => TREE_BYTES,
         packed => (packed - PACKED).into(),
     }
+}
+
+/// Returns the type of a value that is a tree.
+fn tree_type(kind: u16) -> ValueType {
+    const TYPES: [ValueType; 4] =
+        [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
+    let of_kind = TYPES.into_iter().find(|value_type| TREE + *value_type as u16 == kind);
+    of_kind.expect("the kind of a tree")
 }
 
 impl Borrow<[u8]> for Record {
@@ -365,7 +370,7 @@ impl Eq for Record {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::HashPacker;
+    use crate::request::Packer;
 
     #[test]
     fn a_record_is_what_it_was_made_of() {
@@ -377,9 +382,9 @@ mod tests {
                 let here = StringValue::Inline(&value[..value.len().min(MAX_INLINE)]);
                 let away = StringValue::Compressed(u64::MAX - 1, value.len());
                 let rope = StringValue::Rope(RopeRef::of(&rope), value.len());
-                let mut packer = HashPacker::new();
+                let mut packer = Packer::new(ValueType::Hash);
                 packer.push(b"field", &value[..value.len().min(LONGEST_PACKED - 20)]);
-                let packed = Value::Hash(HashValue::Packed(packer.packed()));
+                let packed = Value::of_collection(ValueType::Hash, Collection::Packed(packer.packed()));
                 for value in [here, away, rope].map(Value::String).into_iter().chain([packed]) {
                     let record = Record::new(&key, value, expires_at, now);
                     assert_eq!((record.key(), record.value()), (&key[..], value));

@@ -12,7 +12,7 @@
 use crate::log::Lsn;
 use crate::request::Usage;
 use crate::state::cold::ColdStore;
-use crate::state::encoding_limits::EncodingLimits;
+use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::filtered_counts::FilteredCounts;
 use crate::state::key_tracker::Invalidates;
 use crate::state::limit::MemoryLimit;
@@ -81,7 +81,7 @@ impl TicketOrigin {
 pub struct ShardContext {
     pub cold: Option<Arc<ColdStore>>,
     pub limit: Arc<MemoryLimit>,
-    pub encodings: Arc<EncodingLimits>,
+    pub encodings: Arc<SharedEncodingLimits>,
 }
 
 /// The part of a shard that its lock protects.

@@ -222,7 +222,7 @@ fn add_requests<'a>(
 mod tests {
     use super::*;
     use crate::Options;
-    use crate::request::{Answer, HashPacker, HashQuery, Query};
+    use crate::request::{Answer, Packer, HashQuery, Query};
     use tonic::Code;
 
     fn all_parts(
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_hash_comes_in_the_parts_that_it_has() {
         let part = |field: &[u8]| {
-            let mut packer = HashPacker::new();
+            let mut packer = Packer::new();
             packer.push(field, b"value");
             packer
         };
@@ -298,9 +298,9 @@ mod tests {
     #[test]
     fn a_long_field_is_collected() {
         let db = crate::Db::open(Options::in_memory()).unwrap();
-        let (mut packer, long) = (HashPacker::new(), vec![7; 3 * PART]);
+        let (mut packer, long) = (Packer::new(), vec![7; 3 * PART]);
         packer.push(b"field", &long);
-        let all = all_parts(b"hash", None, &[StoredValue::Hash(packer.packed())]);
+        let all = all_parts(b"hash", None, &[StoredValue::Packed(packer.packed())]);
         assert_eq!(all.len(), 4);
         assert_eq!(all.iter().map(ends_request).collect::<Vec<_>>(), [false, false, false, true]);
         let mut collected = Vec::new();

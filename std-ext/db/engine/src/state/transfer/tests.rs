@@ -6,7 +6,7 @@ use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
-use crate::request::{HashChange, HashPacker, Request};
+use crate::request::{HashChange, Packer, Request};
 use crate::slots::SLOTS;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -147,7 +147,7 @@ fn a_hash_that_expires_between_two_parts_is_gone() {
     let target = group(0..0);
     let key = names("hash", 1).remove(0).into_bytes();
     let part = |field: &[u8]| {
-        let mut packer = HashPacker::new();
+        let mut packer = Packer::new();
         packer.push(field, b"value");
         packer
     };

@@ -3,13 +3,21 @@
 //! A type of value is a variant of [`Value`] and a file here. Each part of the database that looks inside values asks
 //! this module: the compiler names the places that a further type has to fill in.
 
+pub mod collection;
 pub mod hash;
+pub mod list;
+pub mod set;
+pub mod sorted_set;
 pub(crate) mod stored_string;
 pub(crate) mod string;
 
-use crate::request::{PackedHash, StoredValue, ValueType};
+use crate::request::{StoredValue, ValueType};
 use crate::state::cold::ColdStore;
+use collection::Collection;
 use hash::HashValue;
+use list::ListValue;
+use set::SetValue;
+use sorted_set::SortedSetValue;
 use string::StringValue;
 
 /// A value as a record stores it.
@@ -19,14 +27,47 @@ pub enum Value<'a> {
     String(StringValue<'a>),
     /// Fields with a value each.
     Hash(HashValue<'a>),
+    /// Elements in an order.
+    List(ListValue<'a>),
+    /// Members.
+    Set(SetValue<'a>),
+    /// Members with scores.
+    SortedSet(SortedSetValue<'a>),
 }
 
 impl<'a> Value<'a> {
+    /// Returns the value of a type, which is not string.
+    #[inline]
+    pub(crate) fn of_collection(value_type: ValueType, stored: Collection<'a>) -> Self {
+        match value_type {
+            ValueType::List => Self::List(ListValue(stored)),
+            ValueType::Set => Self::Set(SetValue(stored)),
+            ValueType::SortedSet => Self::SortedSet(SortedSetValue(stored)),
+            ValueType::Hash | ValueType::String => Self::Hash(HashValue(stored)),
+        }
+    }
+
+    /// Returns how a value of another type than string is stored.
+    #[inline]
+    pub(crate) fn collection(self) -> Option<Collection<'a>> {
+        match self {
+            Self::String(_) => None,
+            Self::Hash(HashValue(stored))
+            | Self::List(ListValue(stored))
+            | Self::Set(SetValue(stored))
+            | Self::SortedSet(SortedSetValue(stored)) => Some(stored),
+        }
+    }
+
     /// Returns the type.
+    #[inline]
     pub fn value_type(self) -> ValueType {
         match self {
             Self::String(_) => ValueType::String,
             Self::Hash(_) => ValueType::Hash,
+            Self::List(_) => ValueType::List,
+            Self::Set(_) => ValueType::Set,
+            Self::SortedSet(_) => ValueType::SortedSet,
         }
     }
 
@@ -35,40 +76,48 @@ impl<'a> Value<'a> {
     pub fn string(self) -> Option<StringValue<'a>> {
         match self {
             Self::String(value) => Some(value),
-            Self::Hash(_) => None,
+            _ => None,
         }
+    }
+
+    /// Returns whether Redis would store it in its larger form.
+    pub(crate) fn is_table(self) -> bool {
+        self.collection().is_some_and(Collection::is_table)
     }
 
     /// Returns the approximate bytes that it takes in the log or in a dump.
     pub(crate) fn stored_bytes(self) -> usize {
         match self {
             Self::String(value) => value.length(),
-            Self::Hash(value) => value.stored_bytes(),
+            _ => self.collection().map_or(0, Collection::stored_bytes),
         }
     }
 
-    /// Calls `with` with the whole value, and returns the result. A long hash is copied.
+    /// Calls `with` with the whole value, and returns the result. A long one is copied.
     pub(crate) fn with_stored<R>(
         self,
         cold: Option<&ColdStore>,
         with: impl FnOnce(StoredValue<'_>) -> R,
     ) -> R {
-        match self {
-            Self::String(value) => {
+        match (self, self.collection()) {
+            (_, Some(stored)) => stored
+                .with_packed(self.value_type(), |packed| with(StoredValue::Packed(packed))),
+            (Self::String(value), None) => {
                 string::read(value, cold, |value| with(StoredValue::String(value)))
             }
-            Self::Hash(value) => value.with_packed(|packed| with(StoredValue::Hash(packed))),
+            (_, None) => with(StoredValue::String(b"")),
         }
     }
 
-    /// Calls `each` with the value: a string as a whole, a long hash in parts of some 64 KiB or one field.
+    /// Calls `each` with the value: a string as a whole, another long value in parts of some 64 KiB or one entry.
     pub(crate) fn each_part(self, cold: Option<&ColdStore>, each: &mut dyn FnMut(StoredValue<'_>)) {
         match self {
             Self::String(value) => {
                 string::read(value, cold, |value| each(StoredValue::String(value)));
             }
-            Self::Hash(value) => {
-                value.each_part(&mut |packed: PackedHash<'_>| each(StoredValue::Hash(packed)));
+            _ => {
+                let Some(stored) = self.collection() else { return };
+                stored.each_part(self.value_type(), &mut |packed| each(StoredValue::Packed(packed)));
             }
         }
     }

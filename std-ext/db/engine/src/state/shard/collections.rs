@@ -1,27 +1,29 @@
-//! Changing hashes.
+//! Changing values of other types than string.
 
 use super::undo::Undo;
 use super::{Core, present_window};
+use crate::request::ValueType;
 use crate::state::record::Record;
 use crate::state::tree::{Tree, TreePart};
 use crate::state::value::Value;
-use crate::state::value::hash::{Form, HashEdit, HashTree, HashValue};
+use crate::state::value::collection::{Collection, CollectionEdit, CollectionTree, Form};
 
 /// The approximate bytes of a block that a tree has lost.
 const CUT_BYTES: usize = 512;
 
 impl Core {
-    /// Changes the hash of a key, which may be missing, and returns the result. `current` is `old` if that is alive,
-    /// and a hash. The key is removed if no field is left. O(what `change` does), and for a short hash its length.
-    pub(crate) fn edit_hash<R>(
+    /// Changes the value of a key, which may be missing, and returns the result. `current` is `old` if that is alive,
+    /// and of the type, which is not string. The key is removed if no entry is left. O(what `change` does), and for a
+    /// short value its length.
+    pub(crate) fn edit_collection<R>(
         &mut self,
-        old: Option<Record>,
-        current: Option<Record>,
+        value_type: ValueType,
+        (old, current): (Option<Record>, Option<Record>),
         key: &[u8],
         expires_at: Option<u64>,
-        change: impl FnOnce(&mut HashEdit<'_>) -> R,
+        change: impl FnOnce(&mut CollectionEdit<'_>) -> R,
     ) -> R {
-        let before = current.as_ref().and_then(Record::hash);
+        let before = current.as_ref().and_then(|record| record.value().collection());
         // Before the change, which may free the root.
         let born = current.and_then(|record| record.tree()).map(Tree::birth);
         let is_in_place = self.window != 0 && born == Some(self.window);
@@ -30,7 +32,8 @@ impl Core {
         // SAFETY: the caller has the lock, and the map the newest version. The nodes of the present window were not
         // published ([TR-1]), and no other record has them ([TR-2]).
         let mut edit = unsafe {
-            HashEdit::new(before, self.context.encodings.hash(), &mut number, &mut buffer)
+            let limits = &self.context.encodings;
+            CollectionEdit::new(value_type, before, limits, &mut number, &mut buffer)
         };
         let result = change(&mut edit);
         let is_empty = edit.len() == 0;
@@ -46,9 +49,9 @@ impl Core {
             }
         };
         let value = match &form {
-            Form::Packed(packer) => HashValue::Packed(packer.packed()),
+            Form::Packed(packer) => Collection::Packed(packer.packed()),
             // SAFETY: nobody changes or frees the tree before it is in the record.
-            Form::Tree(tree) => HashValue::Tree(unsafe { HashTree::new(*tree, is_table) }),
+            Form::Tree(tree) => Collection::Tree(unsafe { CollectionTree::new(*tree, is_table) }),
         };
         if is_empty {
             if let Some(old) = old {
@@ -58,7 +61,7 @@ impl Core {
             }
         } else {
             let usage = self.usage_clock().of_written(old);
-            let new = Record::new(key, Value::Hash(value), expires_at, usage);
+            let new = Record::new(key, Value::of_collection(value_type, value), expires_at, usage);
             self.insert(new, old, false, step);
         }
         match form {

@@ -1,0 +1,56 @@
+//! Sets. A short one is in the order in which its members were added; a longer one in that of a hash of the members.
+
+use super::collection::{Collection, CollectionEdit, Form, PREFIX, key};
+use crate::request::ValueType;
+
+/// A set as a record stores it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetValue<'a>(pub(super) Collection<'a>);
+
+impl<'a> SetValue<'a> {
+    /// Returns the number of members.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.0.len(ValueType::Set)
+    }
+
+    /// Returns whether it has a member.
+    #[inline]
+    pub fn contains(self, member: &[u8]) -> bool {
+        match self.0 {
+            Collection::Packed(set) => set.get(member).is_some(),
+            Collection::Tree(set) => set.view().get(key(member)).is_some(),
+        }
+    }
+
+    /// Returns the member of an index below the number of members.
+    pub(crate) fn nth(self, index: usize) -> Option<&'a [u8]> {
+        match self.0 {
+            Collection::Packed(set) => set.names().nth(index),
+            Collection::Tree(set) => set.view().nth(index).map(|(key, _)| &key[PREFIX..]),
+        }
+    }
+
+    /// Calls `each` with all members, until it returns false.
+    pub(crate) fn visit(self, each: &mut dyn FnMut(&'a [u8]) -> bool) {
+        self.0.visit(ValueType::Set, &mut |member, _| each(member));
+    }
+
+    /// Visits some `count` members from a cursor on. Returns the next cursor, 0 at the end. A member that stays is
+    /// visited exactly once.
+    pub(crate) fn scan(self, cursor: u64, count: usize, each: &mut dyn FnMut(&'a [u8])) -> u64 {
+        self.0.scan(cursor, count, &mut |member, _| each(member))
+    }
+}
+
+impl CollectionEdit<'_> {
+    /// Adds a member. Returns whether it was missing.
+    pub(crate) fn add_member(&mut self, member: &[u8]) -> bool {
+        let is_new = match &mut self.form {
+            Form::Packed(packer) => packer.set(member, b""),
+            Form::Tree(_) => self.put_in_tree(member, b""),
+        };
+        self.note_stored(member, b"");
+        is_new
+    }
+}
