@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::state::load::LoadingShards;
 use std::sync::Arc;
 
-pub use crate::state::digest::add_key;
+pub use crate::state::digest::DigestSum;
 pub use crate::state::digest::{Digest, DigestError, DigestPart, PARTS};
 pub use crate::state::follow::{FollowError, SteppedDown};
 pub use crate::state::role::Role;

@@ -83,8 +83,8 @@ impl<'a> Packed<'a> {
     ) -> usize {
         let long = |bytes: &[u8]| varint(bytes.len(), &mut [0; 10]).len() + bytes.len();
         let has_values = value_type.has_values();
-        let entries = entries
-            .map(|(name, value)| long(name) + if has_values { long(value) } else { 0 });
+        let entries =
+            entries.map(|(name, value)| long(name) + if has_values { long(value) } else { 0 });
         HEAD + entries.sum::<usize>()
     }
 
@@ -436,7 +436,10 @@ mod tests {
             assert_eq!(StoredValue::of_typed(&wrong), None, "no type");
         }
         // A length of more than 64 bits.
-        assert_eq!(StoredValue::of_typed(&[[1, 1, 0, 0, 0].as_slice(), &[0xFF; 20]].concat()), None);
+        assert_eq!(
+            StoredValue::of_typed(&[[1, 1, 0, 0, 0].as_slice(), &[0xFF; 20]].concat()),
+            None
+        );
         let mut packer = Packer::new(ValueType::SortedSet);
         packer.push(b"member", b"score");
         assert_eq!(StoredValue::of_typed(packer.packed().bytes()), None, "no score");

@@ -14,7 +14,6 @@ use crate::state::noted_events::missed_key;
 use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
 use crate::state::shard::Core;
-use crate::state::value::Value;
 use crate::state::value::string;
 use crate::state::{LockedShards, State};
 use std::ops::Range;
@@ -478,7 +477,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             } else {
                 let (value_type, records) = (value.value_type(), (there, None));
                 self.core(key).edit_collection(value_type, records, key, expires_at, |edit| {
-                    value.each_part(cold, &mut |part| part.packed().into_iter().for_each(|part| edit.add(part)));
+                    value.each_part(cold, &mut |part| {
+                        part.packed().into_iter().for_each(|part| edit.add(part))
+                    });
                 });
             }
             if let Some(new) = self.core(key).find(key) {

@@ -156,7 +156,7 @@ impl Apply<'_, '_> {
         if let Err(error) = check_lengths([element]) {
             return Answer::Error(error);
         }
-        let mut at = 0;
+        let mut at = 0_usize;
         list.visit_from(0, &mut |other| {
             at += 1;
             other != pivot
@@ -181,7 +181,11 @@ impl Apply<'_, '_> {
             index += 1;
             found.len() < wanted
         };
-        if count < 0 { list.visit_back(&mut compare) } else { list.visit_from(0, &mut compare) }
+        if count < 0 {
+            list.visit_back(&mut compare)
+        } else {
+            list.visit_from(0, &mut compare)
+        }
         found.sort_unstable();
         let removed = found.len();
         // Runs of neighbours together, from the end, so that the others do not move.

@@ -57,3 +57,9 @@ impl SharedEncodingLimits {
         packed.iter().any(|entry| self.is_table(value_type, len, entry))
     }
 }
+
+impl Default for SharedEncodingLimits {
+    fn default() -> Self {
+        Self::new(&EncodingLimits::default())
+    }
+}

@@ -14,6 +14,7 @@ use crate::state::limit::MemoryLimit;
 use crate::state::lost_slots::LostSlots;
 use crate::state::shard::{Core, Shard, ShardContext};
 use crate::state::sharding::Sharding;
+use crate::state::value::collection::CollectionEdit;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -384,7 +384,8 @@ mod tests {
                 let rope = StringValue::Rope(RopeRef::of(&rope), value.len());
                 let mut packer = Packer::new(ValueType::Hash);
                 packer.push(b"field", &value[..value.len().min(LONGEST_PACKED - 20)]);
-                let packed = Value::of_collection(ValueType::Hash, Collection::Packed(packer.packed()));
+                let packed =
+                    Value::of_collection(ValueType::Hash, Collection::Packed(packer.packed()));
                 for value in [here, away, rope].map(Value::String).into_iter().chain([packed]) {
                     let record = Record::new(&key, value, expires_at, now);
                     assert_eq!((record.key(), record.value()), (&key[..], value));

@@ -33,7 +33,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-mod hashes;
+mod collections;
 pub mod pins;
 mod rollback;
 pub(crate) mod undo;

@@ -274,7 +274,10 @@ impl<'e> CollectionEdit<'e> {
             Form::Packed(packer)
                 if packer.packed().is_empty() && !value.continues() && is_short(value) =>
             {
-                *packer = Packer::copy(value, std::mem::replace(packer, Packer::new(self.value_type)).into_buffer());
+                *packer = Packer::copy(
+                    value,
+                    std::mem::replace(packer, Packer::new(self.value_type)).into_buffer(),
+                );
                 self.is_table |= self.limits.is_packed_table(value);
             }
             _ => value.iter().for_each(|(name, value)| self.add_entry(name, value)),

@@ -100,8 +100,9 @@ impl<'a> Value<'a> {
         with: impl FnOnce(StoredValue<'_>) -> R,
     ) -> R {
         match (self, self.collection()) {
-            (_, Some(stored)) => stored
-                .with_packed(self.value_type(), |packed| with(StoredValue::Packed(packed))),
+            (_, Some(stored)) => {
+                stored.with_packed(self.value_type(), |packed| with(StoredValue::Packed(packed)))
+            }
             (Self::String(value), None) => {
                 string::read(value, cold, |value| with(StoredValue::String(value)))
             }
@@ -117,7 +118,8 @@ impl<'a> Value<'a> {
             }
             _ => {
                 let Some(stored) = self.collection() else { return };
-                stored.each_part(self.value_type(), &mut |packed| each(StoredValue::Packed(packed)));
+                stored
+                    .each_part(self.value_type(), &mut |packed| each(StoredValue::Packed(packed)));
             }
         }
     }
