@@ -66,13 +66,15 @@ pub(crate) use hedgerow_db_engine::error;
 pub(crate) use hedgerow_db_engine::script_settings;
 #[doc(inline)]
 pub use hedgerow_db_engine::{
-    DatabaseStats, Db, Error, KeyWatch, MAX_DATABASES, Opened, Options, Progress, Session, Stats,
-    Transaction, TransactionOutcome, log, options, request, watch,
+    DatabaseStats, Db, EncodingLimit, EncodingLimits, Error, KeyWatch, MAX_DATABASES, Opened,
+    Options, Progress, Session, Stats, Transaction, TransactionOutcome, log, options, request,
+    watch,
 };
 #[doc(hidden)]
 pub use hedgerow_db_engine::{Role, TimeSource, clustered, snapshot};
 pub(crate) use hedgerow_db_engine::{
-    bounds, buffers, clock, db, event_flags, gauge, latency_monitor, lock, progress, session, state,
+    bounds, buffers, clock, db, encodings, event_flags, gauge, latency_monitor, lock, progress,
+    session, state,
 };
 #[cfg(feature = "cluster")]
 pub(crate) use hedgerow_db_formats::crc32;

@@ -9,8 +9,8 @@ mod random;
 use hedgerow_db::log::Fsync;
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::request::{
-    Answer, Change, ExpireCondition, Expiry, HashChange, Packer, HashParts, HashQuery,
-    MultiKeyOp, Query, Request, RequestError, SetCondition, StoredValue,
+    Answer, Change, ExpireCondition, Expiry, HashChange, HashParts, HashQuery, MultiKeyOp, Packer,
+    Query, Request, RequestError, SetCondition, StoredValue,
 };
 use hedgerow_db::{Db, Options, Session, TransactionOutcome};
 use random::Random;
@@ -339,7 +339,7 @@ struct Round<'p> {
 impl<'p> Round<'p> {
     fn new(random: &mut Random, parts: &'p Parts) -> Self {
         let pairs = parts.pairs(random);
-        let mut whole = Packer::new();
+        let mut whole = Packer::new(hedgerow_db::request::ValueType::Hash);
         for (field, value) in pairs.iter().copied().collect::<BTreeMap<_, _>>() {
             whole.push(field, value);
         }

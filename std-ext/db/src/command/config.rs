@@ -11,6 +11,7 @@ use crate::command::rows::{Run, command, container};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::config::table::{self, KEY_EVENTS};
+use crate::encodings::EncodingLimit;
 use crate::event_flags::EventFlags;
 use crate::glob::Glob;
 use crate::log::Fsync;

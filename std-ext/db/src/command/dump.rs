@@ -15,7 +15,7 @@ use crate::limits::TRANSACTION_BYTES;
 use crate::number;
 use crate::rdb::payload::{self, HashPayload, PayloadError, PayloadValue};
 use crate::request::{
-    Change, Expiry, Packer, OwnedValue, Query, RequestError, StoredValue, Usage,
+    Change, Expiry, OwnedValue, Packer, Query, RequestError, StoredValue, Usage, ValueType,
 };
 use std::borrow::Cow;
 
@@ -52,7 +52,7 @@ fn restored(payload: &[u8]) -> Restored<'_> {
 /// # Errors
 /// If the payload is damaged, or has a field twice. `payload::restore` refuses one without fields.
 fn packed(hash: HashPayload<'_>) -> Result<Packer, PayloadError> {
-    let (mut pairs, mut packer) = (hash.pairs(), Packer::new());
+    let (mut pairs, mut packer) = (hash.pairs(), Packer::new(ValueType::Hash));
     while let Some((field, value)) = pairs.next()? {
         packer.push(field, value);
     }
@@ -229,7 +229,7 @@ mod tests {
     use crate::rdb::HashEncoding;
 
     fn hash(pairs: &[(&[u8], &[u8])]) -> OwnedValue {
-        let mut packer = Packer::new();
+        let mut packer = Packer::new(ValueType::Hash);
         for (field, value) in pairs {
             packer.push(field, value);
         }

@@ -1,6 +1,6 @@
 //! Answers that arrive before their turn, and are kept until it comes.
 
-use crate::request::{Answer, ElementList, FieldValues, RequestError, StoredValue};
+use crate::request::{Answer, ElementList, FieldValues, RequestError, Score, StoredValue};
 
 /// An answer that arrived out of order. Its bytes are in a buffer.
 #[derive(Clone, Copy)]
@@ -8,6 +8,7 @@ pub(super) enum StoredAnswer {
     Done,
     Nil,
     Int(i64),
+    Score(Score),
     ExpiresAt(Option<u64>),
     Error(RequestError),
     Bytes(usize, usize),
@@ -31,6 +32,7 @@ pub(super) fn store(
         Answer::Done => StoredAnswer::Done,
         Answer::Nil => StoredAnswer::Nil,
         Answer::Int(n) => StoredAnswer::Int(n),
+        Answer::Score(score) => StoredAnswer::Score(score),
         Answer::ExpiresAt(until) => StoredAnswer::ExpiresAt(until),
         Answer::Error(error) => StoredAnswer::Error(error),
         Answer::Bytes(value) => store_bytes(&[value], bytes, max_out, full),
@@ -80,6 +82,7 @@ impl StoredAnswer {
             Self::Done => Answer::Done,
             Self::Nil => Answer::Nil,
             Self::Int(n) => Answer::Int(n),
+            Self::Score(score) => Answer::Score(score),
             Self::ExpiresAt(until) => Answer::ExpiresAt(until),
             Self::Error(error) => Answer::Error(error),
             Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),

@@ -10,6 +10,7 @@ use super::server::{ClientCertificates, TlsFiles};
 use super::source::{self, RawSetting};
 use super::table::{self, Setting};
 use super::value::{self, ValueKind};
+use crate::encodings::EncodingLimit;
 use crate::options::{Eviction, Fsync, Options};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

@@ -4,7 +4,7 @@ use super::aof::Aof;
 use super::item::{ImportedKey, Item, Take};
 use super::summary::{Summary, count};
 use crate::rdb::{Entry, Kind, RdbRecord, RdbValue, Reader};
-use crate::request::{Packer, LONGEST_KEY, OwnedValue};
+use crate::request::{LONGEST_KEY, OwnedValue, Packer, ValueType};
 use crate::resp::inline;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -175,11 +175,11 @@ fn read_hash(
     reader: &mut Reader<impl BufRead>,
     take: &mut Take<'_>,
 ) -> Result<bool, String> {
-    let (mut packer, mut fields) = (Packer::new(), 0);
+    let (mut packer, mut fields) = (Packer::new(ValueType::Hash), 0);
     while let Some((field, value)) = reader.pair().map_err(|why| why.to_string())? {
         let bytes = packer.packed().bytes().len() + field.len() + value.len();
         if bytes > PART && !packer.packed().is_empty() {
-            let full = std::mem::replace(&mut packer, Packer::new().continuing());
+            let full = std::mem::replace(&mut packer, Packer::new(ValueType::Hash).continuing());
             check_fields(&full)?;
             take(Item::Key(imported(entry, full.into_owned(), None)))?;
         }

@@ -9,6 +9,7 @@ use crate::config::file_limit::{self, AllowedClients};
 use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
 use crate::config::value;
 use crate::config::value::ValueKind;
+use crate::encodings::EncodingLimit;
 use crate::gauge::Gauge;
 use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;

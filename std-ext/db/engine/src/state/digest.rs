@@ -211,7 +211,7 @@ pub struct DigestSum {
 
 impl DigestSum {
     /// Returns the digests.
-    pub fn parts(self) -> [DigestPart; PARTS] {
+    pub fn parts(&self) -> [DigestPart; PARTS] {
         self.parts
     }
 

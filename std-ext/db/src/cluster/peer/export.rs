@@ -319,7 +319,7 @@ mod tests {
     use super::*;
     use crate::log::none::NoLog;
     use crate::log::{Log, OpenError};
-    use crate::request::Packer;
+    use crate::request::{Packer, ValueType};
     use crate::{Db, Options, Progress};
 
     #[test]
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn each_part_of_an_item_is_in_the_checksum() {
-        let mut packer = Packer::new();
+        let mut packer = Packer::new(ValueType::Hash);
         packer.push(b"colour", b"red");
         let all = [
             set(b"key", None, b"value"),
@@ -376,7 +376,7 @@ mod tests {
         for item in all {
             assert_eq!(from_wire(to_wire(item.clone())).unwrap(), item);
         }
-        let mut damaged = to_wire(hash(b"key", Packer::new()));
+        let mut damaged = to_wire(hash(b"key", Packer::new(ValueType::Hash)));
         damaged.value = Some(vec![1, 2, 3].into());
         assert!(from_wire(damaged).is_err());
     }
@@ -385,7 +385,7 @@ mod tests {
     fn a_long_hash_is_several_messages_in_order() {
         let mut items = vec![set(b"string", None, b"value")];
         for number in 0..40_u8 {
-            let mut packer = Packer::new();
+            let mut packer = Packer::new(ValueType::Hash);
             packer.push(&[number], &vec![number; 30_000]);
             items.push(hash(b"hash", if number > 0 { packer.continuing() } else { packer }));
         }

@@ -222,7 +222,7 @@ fn add_requests<'a>(
 mod tests {
     use super::*;
     use crate::Options;
-    use crate::request::{Answer, Packer, HashQuery, Query};
+    use crate::request::{Answer, HashQuery, Packer, Query, ValueType};
     use tonic::Code;
 
     fn all_parts(
@@ -259,12 +259,12 @@ mod tests {
     #[test]
     fn a_hash_comes_in_the_parts_that_it_has() {
         let part = |field: &[u8]| {
-            let mut packer = Packer::new();
+            let mut packer = Packer::new(ValueType::Hash);
             packer.push(field, b"value");
             packer
         };
         let (first, second) = (part(b"one"), part(b"two").continuing());
-        let value = [first.packed(), second.packed()].map(StoredValue::Hash);
+        let value = [first.packed(), second.packed()].map(StoredValue::Packed);
         let mut keys = all_parts(b"hash", Some(u64::MAX >> 1), &value);
         assert_eq!(
             keys.iter().map(|part| part.expires_at.is_some()).collect::<Vec<_>>(),
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_long_field_is_collected() {
         let db = crate::Db::open(Options::in_memory()).unwrap();
-        let (mut packer, long) = (Packer::new(), vec![7; 3 * PART]);
+        let (mut packer, long) = (Packer::new(ValueType::Hash), vec![7; 3 * PART]);
         packer.push(b"field", &long);
         let all = all_parts(b"hash", None, &[StoredValue::Packed(packer.packed())]);
         assert_eq!(all.len(), 4);

@@ -147,7 +147,7 @@ fn a_hash_that_expires_between_two_parts_is_gone() {
     let target = group(0..0);
     let key = names("hash", 1).remove(0).into_bytes();
     let part = |field: &[u8]| {
-        let mut packer = Packer::new();
+        let mut packer = Packer::new(ValueType::Hash);
         packer.push(field, b"value");
         packer
     };

@@ -24,7 +24,7 @@ use crate::cluster::peer::SharedTls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::restored::{MESSAGE, PartsMaker, RestoredKey, ends_request, size};
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
-use crate::clustered::{Digest, DigestPart, PARTS, add_key};
+use crate::clustered::{Digest, DigestPart, DigestSum};
 use crate::config::ClusterSettings;
 use crate::db::load_only;
 use crate::log::folder::Folder;
@@ -428,26 +428,26 @@ fn each_key(
 
 /// The keys that each group should have.
 struct Expected {
-    /// The time of each group's digest, and the parts of the digest that it should be.
-    groups: BTreeMap<u32, (u64, [DigestPart; PARTS])>,
+    /// The time of each group's digest, and the digest that it should be.
+    groups: BTreeMap<u32, (u64, DigestSum)>,
     /// The group of each slot.
     owners: Vec<u16>,
 }
 
 impl Expected {
     fn new(digests: &BTreeMap<u32, Digest>, calm: &Calm) -> Self {
-        let empty = |digest: &Digest| (digest.time, [DigestPart::default(); PARTS]);
+        let empty = |digest: &Digest| (digest.time, DigestSum::default());
         let groups = digests.iter().map(|(group, digest)| (*group, empty(digest)));
         Self { groups: groups.collect(), owners: calm.slots.owners().to_vec() }
     }
 
     fn add(&mut self, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) {
         let owner = u32::from(self.owners[usize::from(slot(key))]);
-        if let Some((time, parts)) = self.groups.get_mut(&owner)
+        if let Some((time, sum)) = self.groups.get_mut(&owner)
             // By the time of that group's digest its primary has removed the others.
             && expires_at.is_none_or(|end| end > *time)
         {
-            add_key(parts, key, expires_at, value);
+            sum.add(key, expires_at, value);
         }
     }
 }
@@ -483,7 +483,8 @@ impl RestoreOutcome {
                 lsn: digest.lsn,
                 digest: format!("{:032x}", sum.hash),
             });
-            let wanted = expected.groups.get(&group).map(|(_, parts)| *parts).unwrap_or_default();
+            let wanted =
+                expected.groups.get(&group).map(|(_, sum)| sum.parts()).unwrap_or_default();
             if wanted != digest.parts {
                 problems.push(format!(
                     "group {group} has {} keys at entry {}, but the backup has {} or different keys in its slots",
@@ -565,16 +566,15 @@ mod tests {
         let backup = backup();
         let soon = keys(backup.path(), &[(0, 16_383)])["soon"].0.unwrap();
         let mut expected = Expected {
-            groups: (0..2)
-                .map(|group| (group, (soon - 1, [DigestPart::default(); PARTS])))
-                .collect(),
+            groups: (0..2).map(|group| (group, (soon - 1, DigestSum::default()))).collect(),
             owners: (0..16_384).map(|slot| u16::from(slot >= 8192)).collect(),
         };
         // By the time of this group's digest, the key has expired.
         expected.groups.get_mut(&u32::from(slot(b"soon") >= 8192)).unwrap().0 = soon;
         let digests = |expected: &Expected| -> BTreeMap<u32, Digest> {
-            let digest = |(time, parts): (u64, [DigestPart; PARTS])| Digest { lsn: 7, time, parts };
-            expected.groups.iter().map(|(group, parts)| (*group, digest(*parts))).collect()
+            let digest =
+                |(time, sum): &(u64, DigestSum)| Digest { lsn: 7, time: *time, parts: sum.parts() };
+            expected.groups.iter().map(|(group, sum)| (*group, digest(sum))).collect()
         };
         for (key, (expires_at, value)) in keys(backup.path(), &[(0, 16_383)]) {
             expected.add(key.as_bytes(), expires_at, StoredValue::String(value.as_bytes()));
@@ -585,7 +585,7 @@ mod tests {
         assert_eq!(restored.groups.iter().map(|group| group.keys).sum::<u64>(), 200);
         // The same keys in one group have the same digest.
         let mut one = Expected {
-            groups: [(0, (soon, [DigestPart::default(); PARTS]))].into(),
+            groups: [(0, (soon, DigestSum::default()))].into(),
             owners: vec![0; 16_384],
         };
         for (key, (expires_at, value)) in keys(backup.path(), &[(0, 16_383)]) {
