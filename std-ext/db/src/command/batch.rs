@@ -189,6 +189,7 @@ impl<'a> RequestBatch<'a> {
             MultiKeyOp::Bitwise { .. }
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
+                | MultiKeyOp::Sort { .. }
                 | MultiKeyOp::Move { .. }
         );
         self.requests.push(Request::MultiKey(op));
