@@ -21,11 +21,13 @@ use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use waits::Deadlines;
 
 mod mail;
 #[cfg(test)]
 mod move_tests;
 mod moves;
+mod waits;
 mod work_stealing;
 #[cfg(all(test, feature = "scripts"))]
 mod work_stealing_tests;
@@ -123,6 +125,8 @@ pub(super) struct ServerWorker {
     moving: Moving,
     /// Clients that have got messages.
     with_mail: Vec<usize>,
+    /// When those of its clients that wait give up.
+    deadlines: Deadlines,
     context: WorkerContext,
     _spares: SpareListeners,
 }
@@ -187,6 +191,7 @@ impl ServerWorker {
             meter: Meter::default(),
             moving: Moving::No,
             with_mail: Vec::new(),
+            deadlines: Deadlines::default(),
             context,
         })
     }
@@ -240,6 +245,13 @@ impl ServerWorker {
 
     /// Returns how long the poll may block.
     fn poll_timeout(&self) -> Option<Duration> {
+        let (until_work, until_deadline) =
+            (self.until_work(), self.deadlines.until_first(self.context.end));
+        until_work.into_iter().chain(until_deadline).min()
+    }
+
+    /// Returns how long the poll may block but for clients that wait for elements.
+    fn until_work(&self) -> Option<Duration> {
         let has_work = !self.ready.now.is_empty() || !self.dirty.now.is_empty();
         if has_work || self.shared.hub.has_announced(self.number) {
             Some(Duration::ZERO)
@@ -344,6 +356,8 @@ impl ServerWorker {
         // After the epoch: a node that is deposed publishes its view before its log has the next epoch. So no read is
         // executed by a view of the primary and confirmed by the epoch of a follower.
         self.context.refresh_view();
+        self.context.noticed = (self.rollbacks, epoch);
+        self.end_due_waits();
         let (mut required_lsn, mut needs_lease_check) = (0, false);
         let served = self.ready.take();
         for &key in &served {
@@ -359,10 +373,14 @@ impl ServerWorker {
                 continue;
             }
             self.meter.note_served(&mut client.window);
+            let waited_until = client.wait_deadline();
             client.serve(&mut self.context);
             client.set_address(self.number, key);
             required_lsn = required_lsn.max(client.required_lsn());
             needs_lease_check |= client.needs_lease_check();
+            if waited_until.is_some() || client.waiter().is_some() {
+                self.note_wait(key, waited_until);
+            }
         }
         // After the last request was evaluated, for the same reason.
         let read_index = self.shared.log.read_index(epoch);
@@ -558,6 +576,7 @@ impl ServerWorker {
         let Some(mut client) = self.clients.try_remove(key) else { return };
         // Before the peer can notice the end.
         client.end_subscriptions();
+        self.cancel_wait(&mut client, key);
         // Fails only if the socket is closed already, which removes it from the poll as well.
         let _ = client.stream().deregister(self.poll.registry());
         self.shared.client_list.forget(client.id());
@@ -628,6 +647,7 @@ impl ServerWorker {
         self.shared.workers[self.number].close_spare_listeners();
         self.listeners.clear();
         self.pending_accepts.now.clear();
+        self.close_waiting();
         let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.clients[key].finish();
@@ -642,6 +662,7 @@ impl ServerWorker {
                 match handover {
                     Handover::Accepted(accepted) => self.add_client(accepted),
                     Handover::Client(client) => self.adopt(*client),
+                    Handover::Answered(key) => self.note_answered(key),
                 }
             }
             self.close_killed();

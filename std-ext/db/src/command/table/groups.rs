@@ -72,6 +72,7 @@ pub(crate) enum Group {
     Generic,
     Hash,
     HyperLogLog,
+    List,
     PubSub,
     Scripting,
     Server,
@@ -88,6 +89,7 @@ impl Group {
             Self::Generic => "generic",
             Self::Hash => "hash",
             Self::HyperLogLog => "hyperloglog",
+            Self::List => "list",
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Server => "server",
@@ -110,6 +112,7 @@ impl Group {
             .and(implied(flags, Flag::ReadOnly, read))
             .and(implied(flags, Flag::Admin, "admin dangerous"))
             .and(implied(flags, Flag::PubSub, "pubsub"))
+            .and(implied(flags, Flag::Blocking, "blocking"))
             .and(Categories::parse(if flags.has(Flag::Fast) { "fast" } else { "slow" }))
     }
 }
