@@ -511,6 +511,11 @@ impl State {
         // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. It comes before the log counts entries behind
         // the rollback as committed, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
+        // A list that is there again has elements for which others may wait by now. No change serves them, since the log
+        // cannot be written. So they get the error that they would get if they came now.
+        for (_, core) in &mut cores {
+            core.waiters.end_where(WaitEnd::Refused(RequestError::LogUnavailable), |_| true);
+        }
         let Some(Rollback { committed, mark }) = self.log.roll_back() else { return };
         self.slot_lsns.roll_back(committed, mark);
         self.databases.roll_back(committed);
@@ -522,9 +527,6 @@ impl State {
             // All of them: which keys are restored is not collected. A transaction that fails without need is repeated
             // by its client.
             core.watched_keys.note_all();
-            // A list that is there again has elements for which others may wait by now. No change serves them, since the
-            // log cannot be written. So they get the error that they would get if they came now.
-            core.waiters.end_where(WaitEnd::Refused(RequestError::LogUnavailable), |_| true);
             self.add_memory(shard.update_stats(core, entry));
             shard.stats().begin_publish();
         }

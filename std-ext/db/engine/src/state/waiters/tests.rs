@@ -7,9 +7,10 @@ use crate::request::{
 use crate::{Db, Options, Session};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Wake, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 fn open() -> Db {
     Db::open(Options { shards: 8, ..Options::in_memory() }).unwrap()
@@ -294,6 +295,19 @@ fn waiters_behind_a_move_are_served_in_order() {
 }
 
 #[test]
+fn a_push_and_a_pop_are_not_one_for_a_waiter_that_moves() {
+    let db = open();
+    let mut session = db.session();
+    let moves = wait(&mut session, move_element(b"k", b"to"));
+    let pop = ListChange::Pop { end: End::Front, count: None, most: usize::MAX };
+    let pipeline = [push_change(b"k", &[b"1"]), Request::Change(b"k", Change::List(pop))];
+    let mut answers = vec![String::new(); 2];
+    session.execute(&pipeline, &mut |at, made| answers[at] = text(made));
+    assert_eq!(answers, ["Int(1)", "Nil"], "a change overtakes a waiter");
+    assert_eq!((got(&moves), list(&mut session, b"to")), (Some("1".into()), "1".into()));
+}
+
+#[test]
 fn a_list_that_has_expired_is_empty() {
     let (clock, time) = {
         let clock = Arc::new(AtomicU64::new(1000));
@@ -302,7 +316,7 @@ fn a_list_that_has_expired_is_empty() {
     let db = Db::open(Options { shards: 2, time, ..Options::in_memory() }).unwrap();
     let mut session = db.session();
     push(&mut session, b"k", &[b"old"]);
-    assert!(db.expire("k", std::time::Duration::from_secs(1)).unwrap());
+    assert!(db.expire("k", Duration::from_secs(1)).unwrap());
     // Relaxed: read by threads that take a lock first.
     clock.store(3000, Ordering::Relaxed);
     let waiter = wait(&mut session, pop(&[b"k"]));
@@ -323,6 +337,34 @@ fn a_node_that_follows_serves_nobody() {
     let (_, waiter) = session.take_or_wait(pop(&[b"k"]), &mut |made| refused = Some(text(made)));
     assert!(waiter.is_none());
     assert_eq!(refused, Some(format!("Error({:?})", RequestError::NotPrimary)));
+}
+
+/// A waiter that is registered after its key was found empty, and not under the same locks, could wait for ever for an
+/// element that is there.
+#[test]
+fn no_element_comes_between_the_look_and_the_wait() {
+    let (db, start) = (open(), Barrier::new(2));
+    let rounds = if cfg!(miri) { 20 } else { 3000 };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut session = db.session();
+            for _ in 0..rounds {
+                start.wait();
+                push(&mut session, b"k", &[b"a"]);
+            }
+        });
+        let mut session = db.session();
+        for round in 0..rounds {
+            start.wait();
+            let (_, waiter) = session.take_or_wait(pop(&[b"k"]), &mut |_| {});
+            let begin = Instant::now();
+            while waiter.as_ref().is_some_and(|waiter| got(waiter).is_none()) {
+                let waits = begin.elapsed() < Duration::from_secs(20);
+                assert!(waits, "an element came between, in round {round}");
+                thread::yield_now();
+            }
+        }
+    });
 }
 
 /// Threads push, wait, give up and move at the same time. Each element is taken once.
