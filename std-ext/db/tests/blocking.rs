@@ -11,17 +11,24 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Client, Running, bulk, until};
+use support::{Client, Running, bulk, command, until};
 
 /// Returns a server of four threads.
 fn start() -> Running {
-    let db = Db::open(Options { shards: 8, ..Options::in_memory() }).unwrap();
+    let mut options = Options::in_memory();
+    options.shards = 8;
+    let db = Db::open(options).unwrap();
     Running::over(db, |config| config.threads = 4)
 }
 
-/// Sends a command of words without spaces.
-fn send(client: &mut Client, line: &str) {
-    client.send(format!("{line}\r\n"));
+/// Sends commands, one in each line, whose words have no spaces.
+fn send(client: &mut Client, lines: &str) {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let all = lines.lines().map(|line| {
+        let words = words(line);
+        command(&words.iter().map(String::as_bytes).collect::<Vec<_>>())
+    });
+    client.send(all.collect::<Vec<_>>().concat());
 }
 
 #[track_caller]
@@ -297,9 +304,9 @@ fn commands_behind_a_wait_follow_it() {
     blocked(&mut control, 1);
     ask(&mut control, "GET s", bulk(b"2"));
     // Input that comes meanwhile is not read.
-    let long = format!("SET long {}\r\n", "x".repeat(1 << 20));
+    let long = format!("SET long {}", "x".repeat(1 << 20));
     let mut writer = Client::new(client.0.try_clone().unwrap());
-    let sender = thread::spawn(move || (0..16).for_each(|_| send(&mut writer, long.trim_end())));
+    let sender = thread::spawn(move || (0..16).for_each(|_| send(&mut writer, &long)));
     ask(&mut control, "RPUSH k b", ":1\r\n");
     client.expect([&array(&["k", "b"])[..], b"+OK\r\n", &b"+OK\r\n".repeat(16)].concat());
     sender.join().unwrap();

@@ -1,10 +1,14 @@
 //! Tests of waiters through sessions.
 
 use super::{WaitEnd, WaitOutcome, Waiter};
+use crate::log::none::NoLog;
+use crate::log::{Log, OpenError};
 use crate::request::{
     Answer, Change, End, ListChange, ListQuery, MultiKeyOp, Popped, Query, Request, RequestError,
 };
-use crate::{Db, Options, Session};
+use crate::slot_set::SlotSet;
+use crate::slots::{SLOTS, slot};
+use crate::{Db, Options, Progress, Session};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -337,6 +341,21 @@ fn a_node_that_follows_serves_nobody() {
     let (_, waiter) = session.take_or_wait(pop(&[b"k"]), &mut |made| refused = Some(text(made)));
     assert!(waiter.is_none());
     assert_eq!(refused, Some(format!("Error({:?})", RequestError::NotPrimary)));
+}
+
+#[test]
+fn a_slot_that_is_lost_ends_its_waits() {
+    let log = |_| Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(0..SLOTS)));
+    let options = Options { shards: 4, ..Options::in_memory() };
+    let db = Db::open_clustered(options, None, &Progress::default(), log).unwrap();
+    db.become_primary(1);
+    let mut session = db.session();
+    let (lost, kept) = (wait(&mut session, pop(&[b"k"])), wait(&mut session, pop(&[b"l"])));
+    let slots = SlotSet::of_range(slot(b"k")..slot(b"k") + 1);
+    db.state().lose_slots(7, &slots).unwrap();
+    assert_eq!((got(&lost), got(&kept)), (Some("Refused(SlotNotOwned)".into()), None));
+    push(&mut session, b"l", &[b"1"]);
+    assert_eq!(got(&kept), Some("l 1".into()));
 }
 
 /// A waiter that is registered after its key was found empty, and not under the same locks, could wait for ever for an
