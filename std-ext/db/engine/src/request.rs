@@ -18,7 +18,7 @@ use std::fmt;
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;
-pub(crate) use elements::ElementListBuilder;
+pub(crate) use elements::{ElementListBuilder, behind_key};
 pub(crate) use hash::LONGEST_PAIR;
 pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
@@ -630,6 +630,22 @@ pub enum MultiKeyOp<'a> {
 pub enum Popped {
     /// Elements at an end of a list.
     List(End),
+}
+
+impl Popped {
+    /// Returns the type of the values from which it is taken.
+    pub(crate) fn value_type(self) -> ValueType {
+        match self {
+            Self::List(_) => ValueType::List,
+        }
+    }
+
+    /// Returns the change that takes so many from a key of this type.
+    pub(crate) fn change(self, count: usize, most: usize) -> Change<'static> {
+        match self {
+            Self::List(end) => Change::List(ListChange::Pop { end, count: Some(count), most }),
+        }
+    }
 }
 
 impl<'a> MultiKeyOp<'a> {

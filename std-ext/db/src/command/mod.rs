@@ -10,6 +10,7 @@ mod acl;
 mod arguments;
 mod batch;
 mod bits;
+mod blocking;
 mod busy;
 mod client;
 mod client_line;
@@ -80,6 +81,7 @@ mod syntax;
 mod table;
 mod tracking;
 mod transaction;
+mod waiting;
 
 #[cfg(test)]
 mod later_tests;
@@ -113,6 +115,7 @@ pub(crate) use hexadecimal::hexadecimal;
 pub(crate) use replay::{Refusal, Replay, replay};
 pub(crate) use routing::LOADING;
 pub use secret::same_secret;
+pub(crate) use waiting::{cancel_wait, end_wait};
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

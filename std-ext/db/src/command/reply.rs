@@ -39,6 +39,8 @@ pub(crate) enum ReplyKind {
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
     Pairs,
+    /// An array of a key and the element that was taken from it, or a null array.
+    PoppedOne,
     /// A cursor, and an array of elements.
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
@@ -202,6 +204,8 @@ impl ReplyKind {
                 elements.iter().for_each(|element| write_element(out, element));
             }
             (Self::Pairs, Answer::Elements(elements, _)) => write_pairs(out, elements),
+            (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
+            (Self::PoppedOne, _) => out.null_array(),
             (Self::Scanned, Answer::Elements(elements, next)) => {
                 write_cursor(out, next);
                 write_elements(out, elements);

@@ -119,7 +119,12 @@ impl Session {
         self.set_database(selected);
         // The answers depend on all that these shards had published, even if the transaction has changed nothing.
         let seen = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn());
-        TransactionOutcome::Done(seen.max().unwrap_or(0).max(made))
+        let lsn = seen.max().unwrap_or(0).max(made);
+        // Not before the end: waiters do not see what a transaction adds and removes again.
+        state.serve_locked(&mut cores, time, &mut self.moves);
+        drop(cores);
+        self.serve_moves();
+        TransactionOutcome::Done(lsn)
     }
 
     /// Returns whether the database would refuse a change that adds a key, because no key may be evicted.
