@@ -26,6 +26,8 @@ pub(crate) enum ReplyKind {
     Fields,
     /// An array of elements, which may be null.
     Elements,
+    /// A set of elements.
+    Members,
     /// A map, of elements that alternate between fields and values.
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
@@ -73,17 +75,17 @@ pub(crate) enum ReplyKind {
 pub(crate) enum MissingKeyReply {
     Null,
     Integer(i8),
-    /// The cursor and the elements of a walk that is over.
-    EmptyScan,
+    /// The cursor and the elements of a walk that is over. The command's values have this type.
+    EmptyScan(ValueType),
     /// The error, too.
     Error,
 }
 
 impl MissingKeyReply {
-    /// Returns the type of the command's values: only HSCAN replies an empty scan.
+    /// Returns the type of the command's values.
     fn wanted_type(self) -> ValueType {
         match self {
-            Self::EmptyScan => ValueType::Hash,
+            Self::EmptyScan(value_type) => value_type,
             Self::Null | Self::Integer(_) | Self::Error => ValueType::String,
         }
     }
@@ -184,6 +186,10 @@ impl ReplyKind {
                 });
             }
             (Self::Elements, Answer::Elements(elements, _)) => write_elements(out, elements),
+            (Self::Members, Answer::Elements(elements, _)) => {
+                out.set(elements.len());
+                elements.iter().for_each(|element| write_element(out, element));
+            }
             (Self::Map, Answer::Elements(elements, _)) => {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
@@ -194,7 +200,7 @@ impl ReplyKind {
                 write_elements(out, elements);
             }
             (Self::Refused(_, MissingKeyReply::Integer(n)), _) => out.integer(n.into()),
-            (Self::Refused(_, MissingKeyReply::EmptyScan), _) => {
+            (Self::Refused(_, MissingKeyReply::EmptyScan(_)), _) => {
                 write_cursor(out, 0);
                 out.array(0);
             }
@@ -257,7 +263,7 @@ fn write_pairs(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
     }
 }
 
-/// Begins the reply of SCAN and HSCAN, up to the elements.
+/// Begins the reply of SCAN and its like, up to the elements.
 fn write_cursor(out: &mut RespWriter<'_>, next: u64) {
     out.array(2);
     out.bulk(itoa::Buffer::new().format(next).as_bytes());

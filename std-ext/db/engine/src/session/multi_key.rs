@@ -233,6 +233,10 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
                 self.delete(to);
                 Answer::Int(0)
             }
+            MultiKeyOp::StoreCombination(to, combination) => {
+                self.store_combination(to, combination)
+            }
+            MultiKeyOp::MoveMember { from, to, member } => self.move_member((from, to), member),
             MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Move { key, to } => self.move_key(key, to),
@@ -321,7 +325,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         self.take_room(copied.min(MAX_INLINE))
     }
 
-    fn take_room(&mut self, bytes: usize) -> Result<(), RequestError> {
+    pub(super) fn take_room(&mut self, bytes: usize) -> Result<(), RequestError> {
         self.room = self.room.checked_sub(bytes).ok_or(RequestError::ValuesTooLong)?;
         Ok(())
     }

@@ -108,6 +108,15 @@ fn names(
         // Redis reports also that nothing was appended.
         (Change::Append(_), _) if !refused => string("append"),
         (_, None) => None,
+        // In front of the next line: SPOP may remove all members, and `del` comes behind it.
+        (Change::Members(change), _) => Some((
+            EventFlags::SET,
+            match change {
+                SetChange::Add(_) => "sadd",
+                SetChange::Remove(_) => "srem",
+                SetChange::Pop { .. } => "spop",
+            },
+        )),
         // Also EXPIRE and GETEX with a time in the past: both delete, and report `del`.
         (_, Some(Change::Delete)) => generic("del"),
         (_, Some(Change::Expire { expiry: Expiry::Never, .. })) => generic("persist"),
@@ -125,13 +134,6 @@ fn names(
             },
         )),
         (Change::List(change), _) => list_event(*change),
-        (Change::Members(change), _) => Some((
-            EventFlags::SET,
-            match change {
-                SetChange::Add(_) => "sadd",
-                SetChange::Remove(_) => "srem",
-            },
-        )),
         (Change::SortedSet(change), _) => Some((
             EventFlags::SORTED_SET,
             match change {

@@ -75,6 +75,8 @@ pub(crate) enum Group {
     PubSub,
     Scripting,
     Server,
+    Set,
+    SortedSet,
     String,
     Transactions,
 }
@@ -91,6 +93,8 @@ impl Group {
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Server => "server",
+            Self::Set => "set",
+            Self::SortedSet => "sorted-set",
             Self::String => "string",
             Self::Transactions => "transactions",
         }
@@ -102,6 +106,7 @@ impl Group {
         let own = match self {
             Self::Generic => Categories::parse("keyspace"),
             Self::Transactions => Categories::parse("transaction"),
+            Self::SortedSet => Categories::parse("sortedset"),
             Self::Cluster | Self::PubSub | Self::Server => Categories::NONE,
             _ => Categories::parse(self.name()),
         };
