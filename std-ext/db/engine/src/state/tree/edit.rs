@@ -7,6 +7,7 @@ use super::block;
 use super::entry::{Entry, EntryBytes, Key};
 use super::free::TreePart;
 use super::node::{MAX_NODE, Node, ROOM, SLOT, node_bytes};
+use super::place::{Gap, Index, Place};
 use super::version::{MAX_ENTRIES, TooManyEntries, Tree};
 
 /// A node with less than this in entries is merged with a neighbour or takes some of its entries.
@@ -38,6 +39,33 @@ impl Edited {
     }
 }
 
+/// Whether a node is the first or the last one of its level.
+#[derive(Clone, Copy)]
+struct Edges {
+    is_first: bool,
+    is_last: bool,
+}
+
+impl Edges {
+    const ROOT: Self = Self { is_first: true, is_last: true };
+    const NONE: Self = Self { is_first: false, is_last: false };
+
+    fn of_child(self, node: Node, index: usize) -> Self {
+        let (is_first, is_last) = (index == 0, index + 1 == node.count());
+        Self { is_first: self.is_first && is_first, is_last: self.is_last && is_last }
+    }
+}
+
+/// Where a node without room is split.
+#[derive(Clone, Copy)]
+enum SplitPoint {
+    Middle,
+    /// Entries come in ascending order: the left node stays full.
+    End,
+    /// Entries come in descending order: the right node stays full.
+    Start,
+}
+
 /// A change that is being made.
 struct Editor<'a, 'b> {
     edit: &'a mut Edit<'b>,
@@ -60,18 +88,51 @@ impl Tree {
         key: Key<'_>,
         value: &[u8],
     ) -> Result<bool, TooManyEntries> {
-        debug_assert!(self.root.birth() <= edit.window, "a later window");
         if self.entries == MAX_ENTRIES {
             // SAFETY: the caller is the only writer.
             let view = unsafe { self.view() };
             view.get(key).ok_or(TooManyEntries)?;
         }
+        Ok(self.put(edit, &key, &key, value))
+    }
+
+    /// Inserts a value into a sequence, before the one at `index`, or at the end.
+    ///
+    /// # Safety
+    /// As for `insert`, and all keys are empty.
+    pub(crate) unsafe fn insert_at(
+        &mut self,
+        edit: &mut Edit<'_>,
+        index: usize,
+        value: &[u8],
+    ) -> Result<(), TooManyEntries> {
+        assert!(index <= self.entries as usize, "a gap {index} of {}", self.entries);
+        if self.entries == MAX_ENTRIES {
+            return Err(TooManyEntries);
+        }
+        self.put(edit, Gap(index), &Key::EMPTY, value);
+        Ok(())
+    }
+
+    /// Replaces a value of a sequence.
+    ///
+    /// # Safety
+    /// As for `insert_at`.
+    pub(crate) unsafe fn replace_at(&mut self, edit: &mut Edit<'_>, index: usize, value: &[u8]) {
+        assert!(index < self.entries as usize, "entry {index} of {}", self.entries);
+        self.put(edit, Index(index), &Key::EMPTY, value);
+    }
+
+    /// Inserts an entry, or replaces the one that is there. Returns whether it is new.
+    #[inline(always)]
+    fn put(&mut self, edit: &mut Edit<'_>, place: impl Place, key: &Key<'_>, value: &[u8]) -> bool {
+        debug_assert!(self.root.birth() <= edit.window, "a later window");
         let mut editor = Editor { edit, bytes: self.bytes, change: 0 };
-        let Edited { node, right, .. } = editor.insert(self.root, &key, value, true);
+        let Edited { node, right, .. } = editor.insert(self.root, place, key, value, Edges::ROOT);
         self.root = right.map_or(node, |right| editor.root_of(node, right));
         (self.bytes, self.entries) =
             (editor.bytes, self.entries.wrapping_add_signed(editor.change));
-        Ok(editor.change == 1)
+        editor.change == 1
     }
 
     /// Removes an entry, and returns whether there was one.
@@ -79,9 +140,34 @@ impl Tree {
     /// # Safety
     /// As for `insert`.
     pub(crate) unsafe fn remove(&mut self, edit: &mut Edit<'_>, key: Key<'_>) -> bool {
+        self.take(edit, &key)
+    }
+
+    /// Removes an entry at an index.
+    ///
+    /// # Safety
+    /// As for `insert`.
+    pub(crate) unsafe fn remove_at(&mut self, edit: &mut Edit<'_>, index: usize) {
+        assert!(index < self.entries as usize, "entry {index} of {}", self.entries);
+        self.take(edit, Index(index));
+    }
+
+    /// Removes `count` entries from an index on.
+    ///
+    /// # Safety
+    /// As for `insert`.
+    pub(crate) unsafe fn remove_range(&mut self, edit: &mut Edit<'_>, from: usize, count: usize) {
+        for index in (from..from + count).rev() {
+            // SAFETY: the caller's promise.
+            unsafe { self.remove_at(edit, index) };
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, edit: &mut Edit<'_>, place: impl Place) -> bool {
         debug_assert!(self.root.birth() <= edit.window, "a later window");
         let mut editor = Editor { edit, bytes: self.bytes, change: -1 };
-        let Some(Edited { mut node, right, .. }) = editor.remove(self.root, &key) else {
+        let Some(Edited { mut node, right, .. }) = editor.remove(self.root, place) else {
             return false;
         };
         if let Some(right) = right {
@@ -100,32 +186,44 @@ impl Tree {
 }
 
 impl Editor<'_, '_> {
-    fn insert(&mut self, node: Node, key: &Key<'_>, value: &[u8], is_last: bool) -> Edited {
+    fn insert(
+        &mut self,
+        node: Node,
+        place: impl Place,
+        key: &Key<'_>,
+        value: &[u8],
+        edges: Edges,
+    ) -> Edited {
         if node.level() > 0 {
-            let index = node.floor(key);
-            let (child, is_last) = (node.descend(index), is_last && index + 1 == node.count());
-            let edited = self.insert(child, key, value, is_last);
-            return self.adopt(node, index, child, edited, is_last);
+            let (index, place) = place.child(node);
+            let (child, of_child) = (node.descend(index), edges.of_child(node, index));
+            let edited = self.insert(child, place, key, value, of_child);
+            return self.adopt(node, index, child, edited, of_child);
         }
         let entry = EntryBytes::of(key, value, self.edit.window);
         self.count_blob(&entry);
-        match node.search(key) {
+        match place.entry(node) {
             Ok(index) => self.replace(node, index, &entry),
             Err(index) => {
                 self.change = 1;
-                self.insert_entry(node, index, &entry, is_last)
+                let at = match edges {
+                    Edges { is_last: true, .. } if index == node.count() => SplitPoint::End,
+                    Edges { is_first: true, .. } if index == 0 => SplitPoint::Start,
+                    _ => SplitPoint::Middle,
+                };
+                self.insert_entry(node, index, &entry, at)
             }
         }
     }
 
-    fn remove(&mut self, node: Node, key: &Key<'_>) -> Option<Edited> {
+    fn remove(&mut self, node: Node, place: impl Place) -> Option<Edited> {
         if node.level() > 0 {
-            let index = node.floor(key);
+            let (index, place) = place.child(node);
             let child = node.descend(index);
-            let edited = self.remove(child, key)?;
-            return Some(self.adopt(node, index, child, edited, false));
+            let edited = self.remove(child, place)?;
+            return Some(self.adopt(node, index, child, edited, Edges::NONE));
         }
-        let index = node.search(key).ok()?;
+        let index = place.entry(node).ok()?;
         let node = self.remove_entry(node, index);
         Some(Edited { is_smaller: true, ..Edited::one(node) })
     }
@@ -142,18 +240,18 @@ impl Editor<'_, '_> {
         }
         // SAFETY: the node is of the present window.
         unsafe { node.remove(index) };
-        let edited = self.insert_entry(node, index, entry, false);
+        let edited = self.insert_entry(node, index, entry, SplitPoint::Middle);
         Edited { is_smaller: new < old, ..edited }
     }
 
-    /// Makes an inner node refer to what became of a child.
+    /// Makes an inner node refer to what became of a child, which has these edges.
     fn adopt(
         &mut self,
         node: Node,
         index: usize,
         child: Node,
         edited: Edited,
-        is_last: bool,
+        edges: Edges,
     ) -> Edited {
         if edited.node == child && edited.right.is_none() && self.change == 0 && !edited.is_smaller
         {
@@ -166,7 +264,12 @@ impl Editor<'_, '_> {
             // SAFETY: the node is of the present window.
             unsafe { node.set_child(index, left, left.tree_entries()) };
             let separator = self.separator(left, right);
-            return self.insert_entry(node, index + 1, &separator, is_last);
+            let at = match edges {
+                Edges { is_last: true, .. } => SplitPoint::End,
+                Edges { is_first: true, .. } => SplitPoint::Start,
+                Edges { .. } => SplitPoint::Middle,
+            };
+            return self.insert_entry(node, index + 1, &separator, at);
         }
         // SAFETY: as above.
         unsafe { node.set_child(index, edited.node, entries) };
@@ -197,23 +300,23 @@ impl Editor<'_, '_> {
             None => Edited::one(node),
             Some(rest) => {
                 let separator = self.separator(merged, rest);
-                self.insert_entry(node, index + 1, &separator, false)
+                self.insert_entry(node, index + 1, &separator, SplitPoint::Middle)
             }
         };
         Edited { is_smaller: true, ..edited }
     }
 
-    /// Inserts an entry that is counted already. `is_last` tells that the node is the last one of its level.
+    /// Inserts an entry that is counted already. Without room, the node is split.
     fn insert_entry(
         &mut self,
         node: Node,
         index: usize,
         entry: &EntryBytes,
-        is_last: bool,
+        at: SplitPoint,
     ) -> Edited {
         let more = entry.entry().length() + SLOT;
         if node.filled() + more > ROOM {
-            return self.split(node, index, entry.entry(), is_last && index == node.count());
+            return self.split(node, index, entry.entry(), at);
         }
         let node = self.writable(node, more);
         // SAFETY: the node is of the present window, and has room.
@@ -221,16 +324,29 @@ impl Editor<'_, '_> {
         Edited::one(node)
     }
 
-    /// Splits a node that has no room for another entry. If all entries come in order, the left one stays full.
-    fn split(&mut self, node: Node, index: usize, entry: Entry<'_>, is_ascending: bool) -> Edited {
-        if is_ascending && node.level() == 0 {
-            let right = self.build(0, &[entry]);
-            return Edited { right: Some(right), ..Edited::one(node) };
+    /// Splits a node that has no room for another entry.
+    fn split(&mut self, node: Node, index: usize, entry: Entry<'_>, at: SplitPoint) -> Edited {
+        if node.level() == 0 {
+            match at {
+                SplitPoint::Middle => {}
+                SplitPoint::End => {
+                    let right = self.build(0, &[entry]);
+                    return Edited { right: Some(right), ..Edited::one(node) };
+                }
+                SplitPoint::Start => {
+                    let left = self.build(0, &[entry]);
+                    return Edited { right: Some(node), ..Edited::one(left) };
+                }
+            }
         }
         let mut entries: Vec<Entry<'_>> = node.entries().collect();
         entries.insert(index, entry);
         // An inner node has two children at least.
-        let at = if is_ascending { entries.len() - 2 } else { middle(&entries) };
+        let at = match at {
+            SplitPoint::Middle => middle(&entries),
+            SplitPoint::End => entries.len() - 2,
+            SplitPoint::Start => 2,
+        };
         let (left, right) = entries.split_at(at);
         let (left, right) = (self.build(node.level(), left), self.build(node.level(), right));
         self.drop_node(node);
@@ -257,7 +373,8 @@ impl Editor<'_, '_> {
         if right.level() == 0 {
             let before = left.entry(left.count() - 1).key();
             let common = before.iter().zip(key).take_while(|(before, key)| before == key).count();
-            key = &key[..=common];
+            // The keys of a sequence are all empty.
+            key = &key[..key.len().min(common + 1)];
         }
         let separator = EntryBytes::separator(key, right, self.edit.window);
         self.count_blob(&separator);

@@ -33,10 +33,13 @@ const _: () = assert!(MAX_SHORT < LONG_SEPARATOR as usize);
 const _: () = assert!(LENGTHS + LONG_PREFIX + POINTER + CHILD <= LENGTHS + MAX_SHORT);
 const _: () = assert!(ROOM / MAX_ENTRY >= 3);
 
+/// The longest first part of a [`Key`]: a byte and a score.
+pub(super) const MAX_PREFIX: usize = 9;
+
 /// The bytes of a key in two parts, so that callers need not join them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key<'a> {
-    prefix: [u8; 8],
+    prefix: [u8; MAX_PREFIX],
     prefix_length: u8,
     rest: &'a [u8],
     /// The first eight bytes of the key, as a number that has the order of the bytes. A shorter key has zeros there.
@@ -44,14 +47,19 @@ pub(crate) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// Returns the key that begins with `prefix`, of at most 8 bytes.
+    /// The key of each entry of a sequence.
+    pub(super) const EMPTY: Self =
+        Self { prefix: [0; MAX_PREFIX], prefix_length: 0, rest: b"", head: 0 };
+
+    /// Returns the key that begins with `prefix`, of at most 9 bytes.
     #[inline]
     pub(crate) fn new(prefix: &[u8], rest: &'a [u8]) -> Self {
-        let mut bytes = [0; 8];
+        let (mut bytes, mut head) = ([0; MAX_PREFIX], [0; 8]);
         bytes[..prefix.len()].copy_from_slice(prefix);
-        let mut head = bytes;
-        let more = rest.len().min(8 - prefix.len());
-        head[prefix.len()..][..more].copy_from_slice(&rest[..more]);
+        let of_prefix = prefix.len().min(head.len());
+        head[..of_prefix].copy_from_slice(&prefix[..of_prefix]);
+        let more = rest.len().min(head.len() - of_prefix);
+        head[of_prefix..][..more].copy_from_slice(&rest[..more]);
         let head = u64::from_be_bytes(head);
         Self { prefix: bytes, prefix_length: prefix.len() as u8, rest, head }
     }

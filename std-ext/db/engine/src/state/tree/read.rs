@@ -2,6 +2,7 @@
 
 use super::entry::Key;
 use super::node::Node;
+use super::place::child_of;
 use super::version::Tree;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
@@ -84,22 +85,20 @@ impl<'a> TreeView<'a> {
         self.iter_from_nth(self.rank(key).unwrap_or_else(|index| index))
     }
 
+    /// Returns the entries before a key, whose last one `next_back` finds first.
+    pub(crate) fn iter_before(&self, key: Key<'_>) -> TreeIter<'a> {
+        self.iter_range(0, self.rank(key).unwrap_or_else(|index| index))
+    }
+
     /// Returns the entries from an index on.
     pub(crate) fn iter_from_nth(&self, index: usize) -> TreeIter<'a> {
-        let end = self.len();
-        TreeIter { view: *self, next: index.min(end), end, front: None, back: None }
+        self.iter_range(index, self.len())
     }
-}
 
-/// Returns the child that has an entry, and makes the entry's index one within that child.
-fn child_of(node: Node, index: &mut usize) -> usize {
-    let mut child = 0;
-    loop {
-        let entries = node.child_entries(child) as usize;
-        if *index < entries {
-            return child;
-        }
-        (*index, child) = (*index - entries, child + 1);
+    /// Returns the entries at the indexes `from..to`, as far as they exist.
+    pub(crate) fn iter_range(&self, from: usize, to: usize) -> TreeIter<'a> {
+        let end = to.min(self.len());
+        TreeIter { view: *self, next: from.min(end), end, front: None, back: None }
     }
 }
 
@@ -126,6 +125,22 @@ impl Cursor {
 
     fn leaf(&self) -> (Node, usize) {
         self.path[self.depth]
+    }
+
+    /// Moves on by some entries if the leaf has them.
+    fn skip_forward(&mut self, entries: usize) -> bool {
+        let (node, index) = &mut self.path[self.depth];
+        let is_there = entries < node.count() - *index;
+        *index += if is_there { entries } else { 0 };
+        is_there
+    }
+
+    /// Moves back by some entries if the leaf has them.
+    fn skip_backward(&mut self, entries: usize) -> bool {
+        let index = &mut self.path[self.depth].1;
+        let is_there = entries <= *index;
+        *index -= if is_there { entries } else { 0 };
+        is_there
     }
 
     /// Moves on to the next entry, which exists.
@@ -196,12 +211,30 @@ impl<'a> Iterator for TreeIter<'a> {
         Some(Self::entry(cursor))
     }
 
+    /// O(log n), and O(1) within a leaf.
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        self.next += n.min(self.len());
+        if n > 0 && !self.front.as_mut().is_some_and(|cursor| cursor.skip_forward(n)) {
+            self.front = None;
+        }
+        self.next()
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.end - self.next, Some(self.end - self.next))
     }
 }
 
 impl DoubleEndedIterator for TreeIter<'_> {
+    /// As `nth`.
+    fn nth_back(&mut self, n: usize) -> Option<Self::Item> {
+        self.end -= n.min(self.len());
+        if n > 0 && !self.back.as_mut().is_some_and(|cursor| cursor.skip_backward(n)) {
+            self.back = None;
+        }
+        self.next_back()
+    }
+
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.next == self.end {
             return None;

@@ -9,6 +9,7 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::rc::Rc;
 
 mod check;
+mod sequence;
 
 type Model = BTreeMap<Rc<[u8]>, Rc<[u8]>>;
 
@@ -51,34 +52,45 @@ impl Random {
     }
 }
 
-struct Version {
+/// What a version contains.
+trait Contents: Clone + Default {
+    fn compare(&self, tree: Tree);
+}
+
+impl Contents for Model {
+    fn compare(&self, tree: Tree) {
+        compare(tree, self);
+    }
+}
+
+struct Version<M> {
     tree: Tree,
     /// What it contains, or `None` if that is not checked.
-    model: Option<Model>,
+    model: Option<M>,
     window: u64,
     /// What the changes since the version before have replaced.
     replaced: Vec<TreePart>,
 }
 
 /// A tree, its model, and older versions.
-struct Versions {
+struct Versions<M = Model> {
     tree: Tree,
-    model: Model,
+    model: M,
     window: u64,
     replaced: Vec<TreePart>,
     /// The last versions that were published, and one that a snapshot reads.
-    published: VecDeque<Version>,
-    pinned: Option<(Tree, Model, u64)>,
+    published: VecDeque<Version<M>>,
+    pinned: Option<(Tree, M, u64)>,
     freeing: Freeing,
     kept: Vec<TreePart>,
 }
 
-impl Versions {
+impl<M: Contents> Versions<M> {
     fn new() -> Self {
         let tree = Tree::new(1);
         let mut this = Self {
             tree,
-            model: Model::new(),
+            model: M::default(),
             window: 1,
             replaced: Vec::new(),
             published: VecDeque::new(),
@@ -88,20 +100,6 @@ impl Versions {
         };
         this.publish(4);
         this
-    }
-
-    fn insert(&mut self, key: &[u8], value: Rc<[u8]>, number: usize) {
-        let mut edit = Edit { window: self.window, replaced: &mut self.replaced };
-        // SAFETY: the tree is the newest version, and each window has a number of its own.
-        let is_new = unsafe { self.tree.insert(&mut edit, split(key, number), &value) };
-        assert_eq!(is_new, Ok(self.model.insert(key.into(), value).is_none()));
-    }
-
-    fn remove(&mut self, key: &[u8], number: usize) {
-        let mut edit = Edit { window: self.window, replaced: &mut self.replaced };
-        // SAFETY: as above.
-        let was_there = unsafe { self.tree.remove(&mut edit, split(key, number)) };
-        assert_eq!(was_there, self.model.remove(key).is_some());
     }
 
     /// Publishes the newest version, and frees what only versions before the last `most` have.
@@ -114,7 +112,7 @@ impl Versions {
         while self.published.len() > most {
             let oldest = self.published.pop_front().unwrap();
             if let Some(model) = oldest.model {
-                compare(oldest.tree, &model);
+                model.compare(oldest.tree);
             }
             for part in self.published[0].replaced.drain(..) {
                 self.freeing.push(part);
@@ -139,11 +137,10 @@ impl Versions {
         let last = self.published.back().unwrap();
         // SAFETY: nobody reads the undone versions any more, and no other has these blocks.
         unsafe { free_newer(self.tree, last.window) };
-        for part in self.replaced.drain(..).chain(undone.replaced) {
-            if part.birth() > last.window {
-                self.freeing.push(part);
-            }
-        }
+        let mut freeing = Freeing::default();
+        self.replaced.drain(..).chain(undone.replaced).for_each(|part| freeing.push(part));
+        // SAFETY: as above, and the last version has all that is not younger.
+        while !unsafe { freeing.step(3, &|birth| birth <= last.window, &mut Vec::new()) } {}
         if self.pinned.as_ref().is_some_and(|pinned| pinned.2 > last.window) {
             self.pinned = None;
         }
@@ -153,7 +150,7 @@ impl Versions {
 
     fn pin(&mut self) {
         if let Some((tree, model, _)) = self.pinned.take() {
-            compare(tree, &model);
+            model.compare(tree);
             self.kept.drain(..).for_each(|part| self.freeing.push(part));
         } else {
             let last = self.published.back().unwrap();
@@ -173,9 +170,25 @@ impl Versions {
     }
 }
 
+impl Versions {
+    fn insert(&mut self, key: &[u8], value: Rc<[u8]>, number: usize) {
+        let mut edit = Edit { window: self.window, replaced: &mut self.replaced };
+        // SAFETY: the tree is the newest version, and each window has a number of its own.
+        let is_new = unsafe { self.tree.insert(&mut edit, split(key, number), &value) };
+        assert_eq!(is_new, Ok(self.model.insert(key.into(), value).is_none()));
+    }
+
+    fn remove(&mut self, key: &[u8], number: usize) {
+        let mut edit = Edit { window: self.window, replaced: &mut self.replaced };
+        // SAFETY: as above.
+        let was_there = unsafe { self.tree.remove(&mut edit, split(key, number)) };
+        assert_eq!(was_there, self.model.remove(key).is_some());
+    }
+}
+
 /// Makes random changes. `number` bounds the keys of a kind, and `every` the changes between two whole comparisons.
 fn change_at_random(seed: u64, number: usize, changes: u64, every: usize) {
-    let (mut versions, mut random) = (Versions::new(), Random(seed));
+    let (mut versions, mut random) = (Versions::<Model>::new(), Random(seed));
     let mut removals = 4;
     for change in 0..changes as usize {
         let key = random.key(number);
@@ -235,7 +248,7 @@ fn versions_of_large_trees_keep_their_entries() {
 #[test]
 fn a_tree_that_shrinks_gives_its_memory_back() {
     for per_window in [1, 100, 1_000_000] {
-        let (mut versions, mut random) = (Versions::new(), Random(5));
+        let (mut versions, mut random) = (Versions::<Model>::new(), Random(5));
         let number = rounds(6000, 1500) as u32;
         let key = |number: u32| {
             let hash = number.wrapping_mul(0x9e37_79b9).to_be_bytes();

@@ -6,8 +6,13 @@ use super::*;
 
 /// Checks the invariants of a tree: see [BIRTHS](super::super) and the others. Returns the number of blocks.
 pub(super) fn check(tree: Tree) -> usize {
-    let mut checked = Checked::default();
-    let entries = checked.node(tree.root, None, None, true, true);
+    check_kind(tree, false)
+}
+
+/// As `check`, with empty keys if it is a sequence.
+pub(super) fn check_kind(tree: Tree, is_sequence: bool) -> usize {
+    let mut checked = Checked { is_sequence, ..Checked::default() };
+    let entries = checked.node(tree.root, None, None, [true, true], true);
     assert_eq!(entries, tree.entries, "the number of entries is wrong");
     assert_eq!(checked.bytes, tree.bytes, "the bytes are counted wrongly");
     checked.blocks
@@ -15,6 +20,7 @@ pub(super) fn check(tree: Tree) -> usize {
 
 #[derive(Default)]
 struct Checked {
+    is_sequence: bool,
     blocks: usize,
     bytes: u64,
 }
@@ -31,7 +37,7 @@ impl Checked {
         node: Node,
         low: Option<&[u8]>,
         high: Option<&[u8]>,
-        is_last: bool,
+        [is_first, is_last]: [bool; 2],
         is_root: bool,
     ) -> u32 {
         self.block(node.capacity());
@@ -39,13 +45,18 @@ impl Checked {
         assert!(node.filled() <= ROOM);
         let used: usize = node.entries().map(|entry| entry.length() + SLOT).sum();
         assert_eq!(used, node.filled(), "holes between entries");
-        assert!(is_root || is_last || used >= ROOM / 3, "{used} bytes in a node");
+        assert!(is_first || is_last || used >= ROOM / 3, "{used} bytes in a node");
         assert!(node.level() == 0 || node.count() >= 2, "an inner node of one child");
         assert!(is_root || node.count() > 0, "an empty leaf");
         let keys: Vec<&[u8]> = node.entries().map(|entry| self.key(node, entry)).collect();
-        assert!(keys.is_sorted_by(|one, next| one < next), "keys are not in order");
+        if self.is_sequence {
+            assert!(keys.iter().all(|key| key.is_empty()), "a key in a sequence");
+        } else {
+            assert!(keys.is_sorted_by(|one, next| one < next), "keys are not in order");
+        }
         assert!(low.is_none_or(|low| keys[0] >= low), "a key is before its separator");
-        assert!(high.is_none_or(|high| *keys.last().unwrap() < high), "a key is behind the next");
+        let is_below = |high| self.is_sequence || *keys.last().unwrap() < high;
+        assert!(high.is_none_or(is_below), "a key is behind the next");
         if node.level() == 0 {
             return keys.len() as u32;
         }
@@ -55,8 +66,8 @@ impl Checked {
             assert!(child.birth() <= node.birth(), "a node is younger than its parent");
             assert_eq!(child.level() + 1, node.level());
             let high = keys.get(index + 1).copied().or(high);
-            let is_last = is_last && index + 1 == keys.len();
-            let beneath = self.node(child, Some(keys[index]), high, is_last, false);
+            let edges = [is_first && index == 0, is_last && index + 1 == keys.len()];
+            let beneath = self.node(child, Some(keys[index]), high, edges, false);
             assert_eq!(beneath, node.child_entries(index), "an inner node counts wrongly");
         }
         node.tree_entries()
@@ -111,6 +122,10 @@ pub(super) fn compare_at(tree: Tree, model: &Model, key: &[u8]) {
     let wanted = model.range::<[u8], _>((Included(key), Unbounded));
     let wanted = wanted.map(|(key, value)| (&key[..], &value[..]));
     assert!(view.iter_from(key.into()).take(5).eq(wanted.clone().take(5)));
+    let lower = model.range::<[u8], _>((Unbounded, Excluded(key)));
+    let lower = lower.map(|(key, value)| (&key[..], &value[..]));
+    assert_eq!(view.iter_before(key.into()).len(), before);
+    assert!(view.iter_before(key.into()).rev().take(5).eq(lower.rev().take(5)), "others before");
     let mut entries = view.iter_from(key.into());
     assert_eq!(entries.len(), model.len() - before);
     let (mut left, mut is_front) = (wanted, true);
@@ -127,6 +142,6 @@ pub(super) fn compare_at(tree: Tree, model: &Model, key: &[u8]) {
 
 /// Returns a key in two parts of different lengths.
 pub(super) fn split(key: &[u8], number: usize) -> Key<'_> {
-    let (prefix, rest) = key.split_at(key.len().min(number % 9));
+    let (prefix, rest) = key.split_at(key.len().min(number % 10));
     Key::new(prefix, rest)
 }
