@@ -190,7 +190,9 @@ impl Versions {
         // SAFETY: as above.
         unsafe { self.tree.remove_range(&mut edit, from, count) };
         let keys: Vec<Rc<[u8]>> = self.model.keys().skip(from).take(count).cloned().collect();
-        keys.iter().for_each(|key| drop(self.model.remove(key)));
+        for key in keys {
+            self.model.remove(&key);
+        }
     }
 }
 
