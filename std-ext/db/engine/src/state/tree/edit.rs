@@ -263,16 +263,10 @@ impl Editor<'_, '_> {
     /// entries evenly otherwise.
     fn balance(&mut self, node: Node, index: usize) -> Edited {
         let (left, right) = (node.child(index), node.child(index + 1));
-        let entries: Vec<Entry<'_>> = left.entries().chain(right.entries()).collect();
-        let (merged, rest) = if left.filled() + right.filled() <= ROOM {
-            (self.build(left.level(), &entries), None)
-        } else {
-            let (first, second) = entries.split_at(middle(&entries));
-            let second = self.build(left.level(), second);
-            (self.build(left.level(), first), Some(second))
-        };
-        self.drop_node(left);
-        self.drop_node(right);
+        let (merged, rest) = self.distribute(left, right);
+        for child in [left, right].into_iter().filter(|child| *child != merged) {
+            self.drop_node(child);
+        }
         // SAFETY: the node is of the present window.
         unsafe { node.set_child(index, merged, merged.tree_entries()) };
         let node = self.remove_entry(node, index + 1);
@@ -284,6 +278,24 @@ impl Editor<'_, '_> {
             }
         };
         Edited { is_smaller: true, ..edited }
+    }
+
+    /// Returns one node with the entries of two, or two if one has no room for them.
+    fn distribute(&mut self, left: Node, right: Node) -> (Node, Option<Node>) {
+        // No copy for a stack, whose last leaf is made and emptied again and again.
+        if left.count() == 0 {
+            return (right, None);
+        }
+        if right.count() == 0 {
+            return (left, None);
+        }
+        let entries: Vec<Entry<'_>> = left.entries().chain(right.entries()).collect();
+        if left.filled() + right.filled() <= ROOM {
+            return (self.build(left.level(), &entries), None);
+        }
+        let (first, second) = entries.split_at(middle(&entries));
+        let second = self.build(left.level(), second);
+        (self.build(left.level(), first), Some(second))
     }
 
     /// Inserts an entry that is counted already. Without room, the node is split.
