@@ -11,7 +11,7 @@ use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, key};
 use crate::number;
-use crate::request::{Change, HashChange, HashParts, HashQuery, LongDouble, Query};
+use crate::request::{Change, HashChange, HashParts, HashQuery, LongDouble, Query, ValueType};
 
 /// The numbers of fields that HRANDFIELD takes, so that the negative of each is one, too.
 const COUNTS: std::ops::RangeInclusive<i64> = -i64::MAX..=i64::MAX;
@@ -221,7 +221,7 @@ impl<'a> Execution<'_, 'a> {
             }
             // `hscanCommand` looks for the key before the options are read.
             Err(error) => {
-                self.refuse_by_key(key, error, MissingKeyReply::EmptyScan)?;
+                self.refuse_by_key(key, ValueType::Hash, error, MissingKeyReply::EmptyScan)?;
             }
         }
         Ok(())
