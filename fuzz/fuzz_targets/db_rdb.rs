@@ -1,64 +1,118 @@
 //! Hostile files in Redis's format, and payloads of `RESTORE`. A file is read to its end or refused, in any pieces. Its
-//! strings and hashes are written, and read again. Any bytes are a string of LZF, or refused.
+//! values are written, and read again. Any bytes are a string of LZF, or refused.
 
 #![no_main]
 
-use hedgerow_db_formats::rdb::payload::{PayloadValue, dump, dump_hash, restore};
+use hedgerow_db_formats::number;
+use hedgerow_db_formats::rdb::payload::{
+    PayloadItems, PayloadValue, dump, dump_hash, dump_list, dump_set, dump_sorted_set, restore,
+};
 use hedgerow_db_formats::rdb::{
-    Entry, HashEncoding, RdbRecord, RdbValue, Reader, Writer, crc64, lzf,
+    Entry, HashEncoding, HashPair, RdbRecord, RdbValue, Reader, ScoredMember, SetEncoding,
+    SortedSetEncoding, Writer, crc64, lzf,
 };
 use libfuzzer_sys::fuzz_target;
 use std::io::{BufRead, BufReader};
 
-type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+/// The items of a collection: one of these has some.
+#[derive(Debug, Default, PartialEq)]
+struct Items {
+    elements: Vec<Vec<u8>>,
+    members: Vec<(Vec<u8>, f64)>,
+    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+}
 
-/// Returns the records before the end or the damage, each with up to `most` pairs of its hash, and whether there is
-/// damage.
-fn records(file: impl BufRead, most: usize) -> (Vec<(RdbRecord, Pairs)>, bool) {
+impl Items {
+    fn len(&self) -> usize {
+        self.elements.len() + self.members.len() + self.pairs.len()
+    }
+
+    /// Adds the next item of an entry. Returns false after the last.
+    fn add_from(&mut self, reader: &mut Reader<impl BufRead>) -> Option<bool> {
+        let before = self.len();
+        self.elements.extend(reader.element().ok()?.map(<[u8]>::to_vec));
+        self.members.extend(reader.scored().ok()?.map(|(member, score)| (member.to_vec(), score)));
+        let pair = |(field, value): HashPair<'_>| (field.to_vec(), value.to_vec());
+        self.pairs.extend(reader.pair().ok()?.map(pair));
+        assert!(self.len() <= before + 1);
+        Some(self.len() > before)
+    }
+
+    /// Reads all items of a payload.
+    fn of_payload(mut items: PayloadItems<'_>) -> Option<Self> {
+        let mut all = Self::default();
+        while let Some(element) = items.element().ok()? {
+            all.elements.push(element.to_vec());
+        }
+        while let Some((member, score)) = items.scored().ok()? {
+            all.members.push((member.to_vec(), score));
+        }
+        while let Some((field, value)) = items.pair().ok()? {
+            all.pairs.push((field.to_vec(), value.to_vec()));
+        }
+        assert!(all.members.iter().all(|(_, score)| !score.is_nan()));
+        Some(all)
+    }
+
+    fn elements(&self) -> impl Iterator<Item = &[u8]> {
+        self.elements.iter().map(|element| &element[..])
+    }
+
+    fn members(&self) -> impl Iterator<Item = ScoredMember<'_>> {
+        self.members.iter().map(|(member, score)| (&member[..], *score))
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = HashPair<'_>> {
+        self.pairs.iter().map(|(field, value)| (&field[..], &value[..]))
+    }
+}
+
+/// Returns the records before the end or the damage, each with up to `most` items of its collection, and whether there
+/// is damage.
+fn records(file: impl BufRead, most: usize) -> (Vec<(RdbRecord, Items)>, bool) {
     let mut records = Vec::new();
     let Ok(mut reader) = Reader::new(file) else { return (records, true) };
     loop {
         match reader.next() {
-            Ok(Some(record)) => records.push((record, Vec::new())),
+            Ok(Some(record)) => records.push((record, Items::default())),
             Ok(None) => return (records, false),
             Err(_) => return (records, true),
         }
-        let pairs = &mut records.last_mut().unwrap().1;
-        while pairs.len() < most {
-            match reader.pair() {
-                Ok(Some((field, value))) => pairs.push((field.to_vec(), value.to_vec())),
-                Ok(None) => break,
-                Err(_) => return (records, true),
+        let items = &mut records.last_mut().unwrap().1;
+        while items.len() < most {
+            match items.add_from(&mut reader) {
+                Some(true) => {}
+                Some(false) => break,
+                None => return (records, true),
             }
         }
     }
 }
 
-fn borrowed(pairs: &Pairs) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pairs.iter().map(|(field, value)| (&field[..], &value[..]))
-}
-
-/// Returns the entries with strings and hashes.
-fn entries(records: &[(RdbRecord, Pairs)]) -> impl Iterator<Item = (&Entry, &Pairs)> {
-    records.iter().filter_map(|(record, pairs)| match record {
+/// Returns the entries that are not skipped.
+fn entries(records: &[(RdbRecord, Items)]) -> impl Iterator<Item = (&Entry, &Items)> {
+    records.iter().filter_map(|(record, items)| match record {
         RdbRecord::Entry(entry) => match entry.value {
-            RdbValue::String(_) | RdbValue::Hash => Some((entry, pairs)),
-            _ => None,
+            RdbValue::Skipped(_) => None,
+            _ => Some((entry, items)),
         },
         _ => None,
     })
 }
 
-/// Writes the strings and hashes of a file, and reads them again.
-fn write_again(records: &[(RdbRecord, Pairs)]) {
+/// Writes the values of a file, and reads them again.
+fn write_again(records: &[(RdbRecord, Items)]) {
     let mut file = Vec::new();
     let mut writer = Writer::new(&mut file).unwrap();
-    for (entry, pairs) in entries(records) {
+    for (entry, items) in entries(records) {
         writer.database(entry.database, 0, 0).unwrap();
-        let (key, expires_at) = (&entry.key, entry.expires_at);
+        let (key, expires_at, count) = (&entry.key, entry.expires_at, items.len());
         match &entry.value {
             RdbValue::String(value) => writer.entry(key, expires_at, &[value]),
-            _ => writer.hash(key, expires_at, pairs.len(), borrowed(pairs)),
+            RdbValue::List => writer.list(key, expires_at, count, items.elements()),
+            RdbValue::Set => writer.set(key, expires_at, count, items.elements()),
+            RdbValue::SortedSet => writer.sorted_set(key, expires_at, count, items.members()),
+            _ => writer.hash(key, expires_at, count, items.pairs()),
         }
         .unwrap();
     }
@@ -66,41 +120,65 @@ fn write_again(records: &[(RdbRecord, Pairs)]) {
     let (again, damaged) = self::records(&file[..], usize::MAX);
     assert!(!damaged);
     let mut again = entries(&again);
-    for (entry, pairs) in entries(records) {
-        let (entry_again, pairs_again) = again.next().unwrap();
+    for (entry, items) in entries(records) {
+        let (entry_again, items_again) = again.next().unwrap();
         assert_eq!((entry_again.database, &entry_again.key), (entry.database, &entry.key));
         assert_eq!((entry_again.expires_at, &entry_again.value), (entry.expires_at, &entry.value));
-        assert_eq!(pairs_again, pairs);
+        assert_eq!(items_again, items);
     }
     assert!(again.next().is_none());
 }
 
-/// Returns the pairs of a hash, or `None` if it is damaged.
-fn pairs_of(payload: &[u8]) -> Option<Pairs> {
-    let Ok(PayloadValue::Hash(hash)) = restore(payload) else { return None };
-    let (mut pairs, mut all) = (hash.pairs(), Vec::new());
-    while let Some((field, value)) = pairs.next().ok()? {
-        all.push((field.to_vec(), value.to_vec()));
+/// Returns the items of a collection, or `None` if it is damaged.
+fn items_of(payload: &[u8]) -> Option<Items> {
+    match restore(payload).ok()? {
+        PayloadValue::List(value)
+        | PayloadValue::Set(value)
+        | PayloadValue::SortedSet(value)
+        | PayloadValue::Hash(value) => Items::of_payload(value.items()),
+        _ => None,
     }
-    Some(all)
+}
+
+/// Dumps a collection, as packed as it can be.
+fn dump_again(value: &PayloadValue<'_>, items: &Items, is_packed: bool) -> Vec<u8> {
+    let (count, mut out) = (items.len(), Vec::new());
+    match value {
+        PayloadValue::List(_) => dump_list(items.elements(), &mut out),
+        PayloadValue::Set(_) => {
+            // The integers of an intset are in ascending order.
+            let integers: Option<Vec<_>> = items.elements().map(number::integer).collect();
+            let is_packed = is_packed && integers.is_some_and(|all| all.is_sorted_by(|a, b| a < b));
+            let encoding = if is_packed { SetEncoding::Intset } else { SetEncoding::HashTable };
+            dump_set(encoding, count, items.elements(), &mut out);
+        }
+        PayloadValue::SortedSet(_) => {
+            let (packed, table) = (SortedSetEncoding::Listpack, SortedSetEncoding::SkipList);
+            let encoding = if is_packed { packed } else { table };
+            dump_sorted_set(encoding, count, items.members(), &mut out);
+        }
+        _ => {
+            let encoding = if is_packed { HashEncoding::Listpack } else { HashEncoding::HashTable };
+            dump_hash(encoding, count, items.pairs(), &mut out);
+        }
+    }
+    out
 }
 
 /// Restores a payload of a type, and what is dumped of it.
 fn restore_again(kind: u8, bytes: &[u8]) {
     let mut payload = [&[kind], bytes, &[10, 0]].concat();
     payload.extend(crc64::after(0, &payload).to_le_bytes());
-    let mut again = Vec::new();
     match restore(&payload) {
         Ok(PayloadValue::String(value)) => {
+            let mut again = Vec::new();
             dump(&[&value], &mut again);
             assert_eq!(restore(&again), Ok(PayloadValue::String(value)));
         }
-        Ok(_) => {
-            let Some(pairs) = pairs_of(&payload) else { return };
-            for encoding in [HashEncoding::Listpack, HashEncoding::HashTable] {
-                again.clear();
-                dump_hash(encoding, pairs.len(), borrowed(&pairs), &mut again);
-                assert_eq!(pairs_of(&again).as_ref(), Some(&pairs));
+        Ok(value) => {
+            let Some(items) = items_of(&payload) else { return };
+            for is_packed in [true, false] {
+                assert_eq!(items_of(&dump_again(&value, &items, is_packed)).as_ref(), Some(&items));
             }
         }
         Err(_) => {}
@@ -112,18 +190,19 @@ fuzz_target!(|bytes: &[u8]| {
     let pieces = 1 + bytes.len() % 7;
     assert_eq!(whole, records(BufReader::with_capacity(pieces, bytes), usize::MAX));
     write_again(&whole.0);
-    // Damage in a packed hash is found if its pairs are read, and only then.
+    // Damage in a packed value is found if its items are read, and only then.
     if !whole.1 {
         let (some, damaged) = records(bytes, pieces);
         assert!(!damaged && some.len() == whole.0.len());
     }
 
     let _ = restore(bytes);
-    restore_again(0, bytes);
-    restore_again(4, bytes);
-    // Packed hashes, as strings that are not compressed.
+    for kind in [0, 1, 2, 3, 4, 5, 14, 18] {
+        restore_again(kind, bytes);
+    }
+    // Packed values, as strings that are not compressed.
     let packed = [&[0x80][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat();
-    for kind in [9, 13, 16] {
+    for kind in 9..=20 {
         restore_again(kind, &packed);
     }
 

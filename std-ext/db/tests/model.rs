@@ -46,7 +46,7 @@ fn keep(answer: Answer<'_>) -> Kept {
             Kept::Keys(keys.iter().flatten().map(<[u8]>::to_vec).collect())
         }
         Answer::Error(error) => Kept::Error(error),
-        Answer::Stored(_) => unreachable!("not asked for"),
+        Answer::Stored(_) | Answer::Score(_) => unreachable!("not asked for"),
     }
 }
 
@@ -305,7 +305,13 @@ impl Model {
                 Kept::Int(before.into())
             }
             // Recorded replies of Redis check these, and `hash_model` does hashes.
-            Change::AddElements(_) | Change::Restore { .. } | Change::Hash(_) => {
+            Change::AddElements(_)
+            | Change::Restore { .. }
+            | Change::Hash(_)
+            | Change::List(_)
+            | Change::Members(_)
+            | Change::SortedSet(_)
+            | Change::RemoveNames(_) => {
                 unreachable!("not in the model")
             }
             Change::Fields(fields) => {

@@ -128,6 +128,11 @@ impl<'a> Request<'a> {
                 MultiKeyOp::Bitwise { to, .. }
                 | MultiKeyOp::Copy { to, .. }
                 | MultiKeyOp::StoreSorted { to, .. } => to.len(),
+                // The element that is moved is not counted.
+                MultiKeyOp::MoveElement { from, to, .. } => from.len() + to.len(),
+                MultiKeyOp::PopFirst { keys, .. } => {
+                    keys.iter().map(|key| key.len()).max().unwrap_or(0)
+                }
                 MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
             },
             Self::Read(..)
@@ -614,6 +619,30 @@ pub enum MultiKeyOp<'a> {
     /// Stores a combination of sets or sorted sets under a key, without expiration. An empty one removes the key.
     /// [`Answer::Int`], the number of members.
     StoreCombination(&'a [u8], Combination<'a>),
+    /// Takes the element at an end of a list and adds it at an end of another one, or of the same.
+    /// [`Answer::Bytes`], the element; or [`Answer::Nil`] if there is none.
+    MoveElement {
+        /// The key of the list that loses it.
+        from: &'a [u8],
+        /// The end at which it is taken.
+        take: End,
+        /// The key of the list that gets it.
+        to: &'a [u8],
+        /// The end at which it is put.
+        put: End,
+    },
+    /// Takes elements from the first of several keys that exists. [`Answer::Elements`], that key and the elements; or
+    /// [`Answer::Nil`] if none exists.
+    PopFirst {
+        /// The keys.
+        keys: &'a [&'a [u8]],
+        /// What is taken.
+        popped: Popped,
+        /// How many.
+        count: usize,
+        /// The answer's reply may take as many bytes.
+        most: usize,
+    },
     /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
     /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
     StoreSorted {
@@ -630,6 +659,13 @@ pub enum MultiKeyOp<'a> {
     SwapDatabases(u16, u16),
 }
 
+/// What [`MultiKeyOp::PopFirst`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Popped {
+    /// Elements at an end of a list.
+    List(End),
+}
+
 impl<'a> MultiKeyOp<'a> {
     /// Returns the keys that it names.
     #[doc(hidden)]
@@ -637,9 +673,11 @@ impl<'a> MultiKeyOp<'a> {
         let (pairs, keys, named): (&[_], &[_], _) = match *self {
             Self::SetAll(pairs) | Self::SetAllIf { pairs, .. } => (pairs, &[], [None; 2]),
             Self::DeleteAll(keys) => (&[], keys, [None; 2]),
+            Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
             | Self::MoveMember { from, to, .. }
+            | Self::MoveElement { from, to, .. }
             | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
@@ -661,10 +699,12 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }
             | Self::StoreCombination(..)
+            | Self::MoveElement { .. }
             // As in Redis, although it only removes a key.
             | Self::StoreSorted { .. }
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
+            | Self::PopFirst { .. }
             // As in Redis, although the new name may be longer.
             | Self::Rename { .. }
             | Self::Move { .. }

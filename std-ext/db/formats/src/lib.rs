@@ -12,5 +12,6 @@ pub mod long_double;
 pub mod number;
 pub mod rdb;
 pub mod resp;
+pub mod score;
 pub mod slot_set;
 pub mod slots;

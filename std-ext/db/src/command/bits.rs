@@ -10,7 +10,7 @@ use crate::command::table::keys::{ACCESS, KeyUse, OW, RO, RW, UPDATE, VARIABLE, 
 use crate::number;
 use crate::request::{
     BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, MultiKeyOp,
-    Overflow, Query, RequestError,
+    Overflow, Query, RequestError, ValueType,
 };
 
 const BAD_OFFSET: &str = "ERR bit offset is not an integer or out of range";
@@ -194,7 +194,12 @@ impl<'a> Execution<'_, 'a> {
     ) -> Result<(), CommandError> {
         match query {
             Ok(query) => self.batch.long_read(key, query, ReplyKind::Integer),
-            Err(error) => self.refuse_by_key(key, error, MissingKeyReply::Integer(missing))?,
+            Err(error) => self.refuse_by_key(
+                key,
+                ValueType::String,
+                error,
+                MissingKeyReply::Integer(missing),
+            )?,
         }
         Ok(())
     }

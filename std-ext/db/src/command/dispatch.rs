@@ -8,7 +8,7 @@ use crate::command::reply::{MissingKeyReply, ReplyKind, error_text};
 use crate::command::runs::run_of;
 use crate::command::strings::plain_set;
 use crate::command::table::{self, CommandSpec, Flag, Id, Kind};
-use crate::request::{Change, Query, RequestError};
+use crate::request::{Change, Query, RequestError, ValueType};
 use crate::resp::write::RespWriter;
 
 impl<'a> Execution<'_, 'a> {
@@ -184,6 +184,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn refuse_by_key(
         &mut self,
         key: &'a [u8],
+        wanted: ValueType,
         error: ArgumentError,
         missing: MissingKeyReply,
     ) -> Result<(), CommandError> {
@@ -192,7 +193,7 @@ impl<'a> Execution<'_, 'a> {
         if spec.has_flag(Flag::DenyOom) && self.lacks_memory() {
             return Err(error_text(RequestError::OutOfMemory).into());
         }
-        self.read(key, Query::Type, ReplyKind::Refused(error, missing))
+        self.read(key, Query::Type, ReplyKind::Refused(wanted, error, missing))
     }
 
     /// Adds a reply that needs nothing from the database.

@@ -13,7 +13,7 @@ use crate::command::table::keys::{ACCESS, OW, RO, UPDATE, key};
 use crate::command::table::{Id, Row};
 use crate::limits::TRANSACTION_BYTES;
 use crate::number;
-use crate::rdb::payload::{self, HashPayload, PayloadError, PayloadValue};
+use crate::rdb::payload::{self, CollectionPayload, PayloadError, PayloadValue};
 use crate::request::{
     Change, Expiry, OwnedValue, Packer, Query, RequestError, StoredValue, Usage, ValueType,
 };
@@ -51,9 +51,9 @@ fn restored(payload: &[u8]) -> Restored<'_> {
 ///
 /// # Errors
 /// If the payload is damaged, or has a field twice. `payload::restore` refuses one without fields.
-fn packed(hash: HashPayload<'_>) -> Result<Packer, PayloadError> {
-    let (mut pairs, mut packer) = (hash.pairs(), Packer::new(ValueType::Hash));
-    while let Some((field, value)) = pairs.next()? {
+fn packed(hash: CollectionPayload<'_>) -> Result<Packer, PayloadError> {
+    let (mut pairs, mut packer) = (hash.items(), Packer::new(ValueType::Hash));
+    while let Some((field, value)) = pairs.pair()? {
         packer.push(field, value);
     }
     if packer.packed().has_name_twice() { Err(PayloadError::Format) } else { Ok(packer) }

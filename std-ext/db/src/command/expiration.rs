@@ -8,7 +8,7 @@ use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, RO, RW, UPDATE, key};
 use crate::number;
-use crate::request::{Change, ExpireCondition, Expiry, MultiKeyOp, Query, SetCondition};
+use crate::request::{Change, ExpireCondition, Expiry, MultiKeyOp, Query, SetCondition, ValueType};
 use std::mem::discriminant;
 
 /// Whether a time is relative to now.
@@ -276,7 +276,12 @@ impl<'a> Execution<'_, 'a> {
                         Some(_) => ArgumentError::ExpireTime,
                         None => ArgumentError::NotAnInteger,
                     };
-                    return self.refuse_by_key(key, error, MissingKeyReply::Null);
+                    return self.refuse_by_key(
+                        key,
+                        ValueType::String,
+                        error,
+                        MissingKeyReply::Null,
+                    );
                 };
                 expiry
             }

@@ -217,7 +217,7 @@ impl<'a> Execution<'_, 'a> {
             }
             // `hscanCommand` looks for the key before the options are read.
             Err(error) => {
-                self.refuse_by_key(key, error, MissingKeyReply::EmptyScan(ValueType::Hash))?;
+                self.refuse_by_key(key, ValueType::Hash, error, MissingKeyReply::EmptyScan)?;
             }
         }
         Ok(())

@@ -40,6 +40,7 @@ mod key_specs;
 mod keyspace;
 mod latency;
 mod lcs;
+mod lists;
 mod measure;
 mod memory;
 mod migrate;

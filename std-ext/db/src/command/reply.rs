@@ -3,7 +3,8 @@
 use crate::command::arguments::ArgumentError;
 use crate::command::dumped::dumped;
 use crate::command::lcs::LcsOptions;
-use crate::request::{Answer, ElementList, RequestError, StoredValue, ValueType};
+use crate::number;
+use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -28,6 +29,16 @@ pub(crate) enum ReplyKind {
     Elements,
     /// A set of elements.
     Members,
+    /// An array of elements, or a null array.
+    ElementsOrNull,
+    /// A key, and an array of the elements that were removed from it; or a null array.
+    Popped,
+    /// An array of integers, which come as elements.
+    Integers,
+    /// The first of such integers, or null.
+    FirstInteger,
+    /// As `Pairs`, of members of a sorted set and their scores.
+    Scored,
     /// A map, of elements that alternate between fields and values.
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
@@ -36,7 +47,7 @@ pub(crate) enum ReplyKind {
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
     /// answer is the type.
-    Refused(ArgumentError, MissingKeyReply),
+    Refused(ValueType, ArgumentError, MissingKeyReply),
     /// The number of keys that were deleted, on a condition that only strings fulfil.
     DeletedIf,
     /// An integer, or null.
@@ -75,20 +86,12 @@ pub(crate) enum ReplyKind {
 pub(crate) enum MissingKeyReply {
     Null,
     Integer(i8),
-    /// The cursor and the elements of a walk that is over. The command's values have this type.
-    EmptyScan(ValueType),
+    /// The cursor and the elements of a walk that is over.
+    EmptyScan,
+    /// That there is no such key.
+    NoSuchKey,
     /// The error, too.
     Error,
-}
-
-impl MissingKeyReply {
-    /// Returns the type of the command's values.
-    fn wanted_type(self) -> ValueType {
-        match self {
-            Self::EmptyScan(value_type) => value_type,
-            Self::Null | Self::Integer(_) | Self::Error => ValueType::String,
-        }
-    }
 }
 
 /// The reason why RESTORE stores nothing, whether or not the key exists.
@@ -185,22 +188,41 @@ impl ReplyKind {
                     None => out.null(),
                 });
             }
-            (Self::Elements, Answer::Elements(elements, _)) => write_elements(out, elements),
             (Self::Members, Answer::Elements(elements, _)) => {
                 out.set(elements.len());
                 elements.iter().for_each(|element| write_element(out, element));
+            }
+            (Self::Elements | Self::ElementsOrNull, Answer::Elements(elements, _)) => {
+                write_elements(out, elements);
+            }
+            (Self::ElementsOrNull | Self::Popped, Answer::Nil) => out.null_array(),
+            (Self::Popped, Answer::Elements(elements, _)) => write_popped(out, elements),
+            (Self::Integers, Answer::Elements(elements, _)) => {
+                out.array(elements.len());
+                integers(elements).for_each(|number| out.integer(number));
+            }
+            (Self::FirstInteger, Answer::Elements(elements, _)) => {
+                match integers(elements).next() {
+                    Some(number) => out.integer(number),
+                    None => out.null(),
+                }
             }
             (Self::Map, Answer::Elements(elements, _)) => {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
             }
-            (Self::Pairs, Answer::Elements(elements, _)) => write_pairs(out, elements),
+            (Self::Pairs, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_element);
+            }
+            (Self::Scored, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_score);
+            }
             (Self::Scanned, Answer::Elements(elements, next)) => {
                 write_cursor(out, next);
                 write_elements(out, elements);
             }
-            (Self::Refused(_, MissingKeyReply::Integer(n)), _) => out.integer(n.into()),
-            (Self::Refused(_, MissingKeyReply::EmptyScan(_)), _) => {
+            (Self::Refused(_, _, MissingKeyReply::Integer(n)), _) => out.integer(n.into()),
+            (Self::Refused(_, _, MissingKeyReply::EmptyScan), _) => {
                 write_cursor(out, 0);
                 out.array(0);
             }
@@ -215,15 +237,18 @@ impl ReplyKind {
     /// Returns the error that is the reply for an answer that is none.
     fn error_for(self, answer: &Answer<'_>) -> Option<&'static str> {
         match (self, answer) {
-            (Self::Refused(error, missing), Answer::Bytes(name)) => {
-                let has_type = *name == missing.wanted_type().name().as_bytes();
+            (Self::Refused(wanted, error, _), Answer::Bytes(name)) => {
+                let has_type = *name == wanted.name().as_bytes();
                 Some(match error {
                     _ if has_type => error.text(),
                     ArgumentError::Condition => CONDITION_ON_TYPE,
                     _ => WRONG_TYPE,
                 })
             }
-            (Self::Refused(error, MissingKeyReply::Error), _) => Some(error.text()),
+            (Self::Refused(_, error, MissingKeyReply::Error), _) => Some(error.text()),
+            (Self::Refused(_, _, MissingKeyReply::NoSuchKey), _) => {
+                Some(error_text(RequestError::NoSuchKey))
+            }
             (Self::Sorted, Answer::Int(1)) => Some(WRONG_TYPE),
             (Self::Restored, Answer::Done) => None,
             (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => Some(BUSY_KEY),
@@ -244,6 +269,20 @@ fn write_elements(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
     elements.iter().for_each(|element| write_element(out, element));
 }
 
+/// Writes a key, and the elements behind it.
+fn write_popped(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
+    out.array(2);
+    let mut all = elements.iter();
+    write_element(out, all.next().flatten());
+    out.array(elements.len().saturating_sub(1));
+    all.for_each(|element| write_element(out, element));
+}
+
+/// Returns the numbers that these elements are.
+fn integers(elements: ElementList<'_>) -> impl Iterator<Item = i64> {
+    elements.iter().flatten().filter_map(number::integer)
+}
+
 fn write_element(out: &mut RespWriter<'_>, element: Option<&[u8]>) {
     match element {
         Some(element) => out.bulk(element),
@@ -251,15 +290,28 @@ fn write_element(out: &mut RespWriter<'_>, element: Option<&[u8]>) {
     }
 }
 
-/// Writes elements that alternate between fields and values.
-fn write_pairs(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
+/// Writes the score of a member.
+fn write_score(out: &mut RespWriter<'_>, stored: Option<&[u8]>) {
+    match stored.and_then(Score::parse) {
+        Some(score) => out.double(score.get()),
+        None => out.null(),
+    }
+}
+
+/// Writes elements that alternate between names and values, which `write_value` writes.
+fn write_pairs(
+    out: &mut RespWriter<'_>,
+    elements: ElementList<'_>,
+    write_value: fn(&mut RespWriter<'_>, Option<&[u8]>),
+) {
     let is_nested = out.protocol() == Protocol::Three;
     out.array(if is_nested { elements.len() / 2 } else { elements.len() });
     for (at, element) in elements.iter().enumerate() {
         if is_nested && at % 2 == 0 {
             out.array(2);
         }
-        write_element(out, element);
+        let write = if at % 2 == 0 { write_element } else { write_value };
+        write(out, element);
     }
 }
 
@@ -310,6 +362,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::TransactionTooLarge => "ERR this connection watches too many keys",
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::WrongType => WRONG_TYPE,
+        RequestError::IndexOutOfRange => "ERR index out of range",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
         RequestError::HashNotAFloat => "ERR hash value is not a float",
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",

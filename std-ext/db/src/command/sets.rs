@@ -145,7 +145,7 @@ impl<'a> Execution<'_, 'a> {
             }
             // `sscanCommand` looks for the key before the options are read.
             Err(error) => {
-                self.refuse_by_key(key, error, MissingKeyReply::EmptyScan(ValueType::Set))?;
+                self.refuse_by_key(key, ValueType::Set, error, MissingKeyReply::EmptyScan)?;
             }
         }
         Ok(())

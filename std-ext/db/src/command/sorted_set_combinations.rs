@@ -9,9 +9,10 @@ use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyRange, KeyUse, OW, RO, UPDATE, key};
 use crate::number;
+use crate::score;
 use crate::request::{
     Aggregate, Combination, CombinationQuery, MultiKeyOp, RequestError, Score, Scoring,
-    SetOperation,
+    SetOperation, ValueType,
 };
 
 /// The commands of this family.
@@ -173,7 +174,7 @@ impl<'a> Execution<'_, 'a> {
         if purpose == Purpose::Store && self.lacks_memory() {
             return Err(error_text(RequestError::OutOfMemory).into());
         }
-        let kind = ReplyKind::Refused(error, MissingKeyReply::Error);
+        let kind = ReplyKind::Refused(ValueType::SortedSet, error, MissingKeyReply::Error);
         self.batch.combine(combination, CombinationQuery::Types, kind);
         Ok(None)
     }
@@ -198,7 +199,7 @@ impl Options {
                 {
                     let (numbers, behind) = behind.split_at(count);
                     let numbers: Option<Vec<Score>> =
-                        numbers.iter().map(|number| score(number)).collect();
+                        numbers.iter().map(|text| Score::new(score::parse(text)?)).collect();
                     options.weights = numbers.ok_or(ArgumentError::Weight)?;
                     behind
                 }

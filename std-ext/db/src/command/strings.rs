@@ -14,7 +14,7 @@ use crate::command::table::keys::{
 };
 use crate::number;
 use crate::request::SetCondition;
-use crate::request::{Change, Expiry, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
+use crate::request::{Change, Expiry, LONGEST_VALUE, LongDouble, MultiKeyOp, Query, ValueType};
 
 /// Returns whether an argument from `first` on is one of these words. As in Redis, it may also be the value of an
 /// option.
@@ -274,7 +274,7 @@ impl<'a> Execution<'_, 'a> {
                     self.batch.change(key, Change::DeleteIf(condition), ReplyKind::DeletedIf);
                 } else {
                     let missing = MissingKeyReply::Integer(0);
-                    self.refuse_by_key(key, ArgumentError::Condition, missing)?;
+                    self.refuse_by_key(key, ValueType::String, ArgumentError::Condition, missing)?;
                 }
             }
             _ => return Err(wrong_number("delex")),
@@ -301,7 +301,12 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn incrbyfloat(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let Some(by) = LongDouble::parse(arguments[2]) else {
             let error = ArgumentError::NotAFloat;
-            return self.refuse_by_key(arguments[1], error, MissingKeyReply::Error);
+            return self.refuse_by_key(
+                arguments[1],
+                ValueType::String,
+                error,
+                MissingKeyReply::Error,
+            );
         };
         self.change(arguments[1], Change::IncrementFloat(by), ReplyKind::Value)
     }
@@ -322,7 +327,12 @@ impl<'a> Execution<'_, 'a> {
         // `setrangeCommand` checks the length only if there is something to write.
         if too_long && !bytes.is_empty() {
             let error = ArgumentError::ValueTooLong;
-            return self.refuse_by_key(arguments[1], error, MissingKeyReply::Error);
+            return self.refuse_by_key(
+                arguments[1],
+                ValueType::String,
+                error,
+                MissingKeyReply::Error,
+            );
         }
         self.batch.change(arguments[1], Change::SetRange { offset: at, bytes }, ReplyKind::Integer);
         Ok(())

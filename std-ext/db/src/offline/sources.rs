@@ -3,7 +3,7 @@
 use super::aof::Aof;
 use super::item::{ImportedKey, Item, Take};
 use super::summary::{Summary, count};
-use crate::rdb::{Entry, Kind, RdbRecord, RdbValue, Reader};
+use crate::rdb::{Entry, RdbRecord, RdbValue, Reader};
 use crate::request::{LONGEST_KEY, OwnedValue, Packer, ValueType};
 use crate::resp::inline;
 use std::fs::{self, File};
@@ -136,10 +136,9 @@ impl Sources {
         summary: &mut Summary,
         take: &mut Take<'_>,
     ) -> Result<(), String> {
-        let other_type = match entry.value {
-            RdbValue::String(_) | RdbValue::Hash => None,
-            RdbValue::Skipped(kind) => Some(kind),
-            _ => Some(Kind::Hash),
+        let other_type = match &entry.value {
+            RdbValue::Hash => None,
+            value => value.kind(),
         };
         if selection.database.is_some_and(|database| entry.database != database) {
             count(&mut summary.databases, entry.database);

@@ -323,7 +323,10 @@ impl<'s> LockedKeys<'s> {
                     return answer(Answer::Error(RequestError::OtherDatabase));
                 }
                 let checked = multi_key::check(self.state, *op);
-                answer(checked.map_or_else(Answer::Error, |()| self.apply(|apply| apply.run(*op))));
+                match checked {
+                    Ok(()) => self.apply(|apply| apply.run(*op, answer)),
+                    Err(error) => answer(Answer::Error(error)),
+                }
             }
             Request::Read(..)
             | Request::MultiRead(..)

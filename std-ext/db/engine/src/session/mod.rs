@@ -23,6 +23,7 @@ mod read_set;
 mod read_sorted_set;
 mod scan;
 mod store_combination;
+mod taken_elements;
 mod transaction;
 
 use crate::buffers::KEPT;
@@ -219,9 +220,8 @@ impl Session {
                     }
                     Request::MultiKey(op) => {
                         lsn = lsn.max(self.change_queued(requests, answer));
-                        let (made, found) = self.multi_key(*op);
+                        let made = self.multi_key(*op, &mut |made| answer(number, made));
                         lsn = lsn.max(made);
-                        answer(number, found);
                         self.state.publish_gate.wait();
                     }
                     Request::Database(query) => {

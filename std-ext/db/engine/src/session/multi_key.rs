@@ -20,32 +20,41 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Session {
-    /// Executes the operation. Returns the log entry that must be committed before the answer is shown.
-    pub(super) fn multi_key(&mut self, op: MultiKeyOp<'_>) -> (Lsn, Answer<'static>) {
+    /// Executes the operation, and answers it under its locks. Returns the log entry that must be committed before the
+    /// answer is shown.
+    pub(super) fn multi_key(
+        &mut self,
+        op: MultiKeyOp<'_>,
+        answer: &mut dyn FnMut(Answer<'_>),
+    ) -> Lsn {
+        let mut refuse = |error| {
+            answer(Answer::Error(error));
+            0
+        };
         // Before the locks: it may evict keys, for which it locks shards itself.
         let full = match self.state.admit_change(|| Request::MultiKey(op).added_bytes()) {
-            Err(error) => return (0, Answer::Error(error)),
+            Err(error) => return refuse(error),
             Ok(full) => full,
         };
         let state = Arc::clone(&self.state);
         if let Err(error) = check(&state, op) {
-            return (0, Answer::Error(error));
+            return refuse(error);
         }
         // A group of a cluster cannot replicate a longer entry, so it must not be made.
         if state.exceeds_entry(&Request::MultiKey(op)) {
-            return (0, Answer::Error(RequestError::EntryTooLong));
+            return refuse(RequestError::EntryTooLong);
         }
         if op.grows() && full {
-            return (0, Answer::Error(RequestError::OutOfMemory));
+            return refuse(RequestError::OutOfMemory);
         }
         let mut cores = lock_shards(&state, || shards_of(&state, self.database, op));
         // Checked under the locks: no slot can be lost between this and the change.
         if !op.keys().all(|key| state.ownership.has(|| slot(key))) {
-            return (0, Answer::Error(RequestError::SlotNotOwned));
+            return refuse(RequestError::SlotNotOwned);
         }
         // Checked under the locks, too: a rollback takes all of them, so it cannot begin before the change is made.
         if let Err(error) = state.check_writable() {
-            return (0, Answer::Error(error));
+            return refuse(error);
         }
         // Only now: a refusal says nothing about keys, so no rollback can make it wrong.
         self.since.answer_locked(&state);
@@ -53,18 +62,19 @@ impl Session {
         if let MultiKeyOp::SwapDatabases(one, other) = op {
             // A database and itself: no shard was locked.
             let lsn = if one == other { 0 } else { state.swap(&mut cores, time, (one, other)) };
-            return (lsn, Answer::Done);
+            answer(Answer::Done);
+            return lsn;
         }
         self.entry.clear();
         let left = state.largest_request.saturating_sub(Request::MultiKey(op).logged_bytes());
         let (of, bounds) = ((self.database, time), (left, state.most_held()));
         let mut apply = ApplyMany::new(&state, &mut cores, of, &mut self.entry, bounds);
-        let answer = apply.run(op);
+        apply.run(op, answer);
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
         // Even an operation that changed nothing has seen these shards, so its answer waits for their last entries.
         let shown =
             cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
-        (lsn.max(shown.unwrap_or(0)), answer)
+        lsn.max(shown.unwrap_or(0))
     }
 }
 
@@ -201,15 +211,22 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         made
     }
 
-    /// Applies an operation, which was checked.
-    pub(super) fn run(&mut self, op: MultiKeyOp<'_>) -> Answer<'static> {
-        match op {
+    /// Applies an operation, which was checked, and answers it.
+    pub(super) fn run(&mut self, op: MultiKeyOp<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
+        let made = match op {
             MultiKeyOp::Copy { from, to, database, replace } => {
                 self.copy((from, to), database, replace)
             }
             MultiKeyOp::ClearAll => self.clear_all(),
+            MultiKeyOp::MoveElement { from, to, take, put } => {
+                return self.log(|apply| apply.move_element((from, take), (to, put), answer));
+            }
+            MultiKeyOp::PopFirst { keys, popped, count, most } => {
+                return self.log(|apply| apply.pop_first(keys, (popped, count, most), answer));
+            }
             op => self.log(|apply| apply.run_in_database(op)),
-        }
+        };
+        answer(made);
     }
 
     fn run_in_database(&mut self, op: MultiKeyOp<'_>) -> Answer<'static> {
@@ -241,9 +258,10 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Move { key, to } => self.move_key(key, to),
             MultiKeyOp::Clear => self.clear(),
-            MultiKeyOp::Copy { .. } | MultiKeyOp::ClearAll => {
-                unreachable!("they change other databases")
-            }
+            MultiKeyOp::Copy { .. }
+            | MultiKeyOp::ClearAll
+            | MultiKeyOp::MoveElement { .. }
+            | MultiKeyOp::PopFirst { .. } => unreachable!("answered by `run`"),
             MultiKeyOp::SwapDatabases(..) => Answer::Error(RequestError::SwapInTransaction),
         }
     }

@@ -91,7 +91,10 @@ impl Session {
                 Request::MultiKey(op) => {
                     // An error of one request does not stop the others, as in Redis.
                     let checked = multi_key::check(&state, *op);
-                    answer(number, checked.map_or_else(Answer::Error, |()| apply.run(*op)));
+                    match checked {
+                        Ok(()) => apply.run(*op, &mut |made| answer(number, made)),
+                        Err(error) => answer(number, Answer::Error(error)),
+                    }
                 }
                 Request::Database(query) => {
                     apply.ask_database(*query, |found| answer(number, found));

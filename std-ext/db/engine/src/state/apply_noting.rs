@@ -44,9 +44,10 @@ pub(super) fn apply_noting(
     }
     // The value was stored, and has expired at once.
     let is_over = done && after.is_none() && matches!(change, Change::Set { .. });
-    let replaces = alias.is_some_and(|alias| alias.is_new)
-        || matches!(change, Change::Restore { value, .. } if !value.continues())
-            && logged.is_some();
+    let replaces = alias.map_or_else(
+        || matches!(change, Change::Restore { value, .. } if !value.continues() && logged.is_some()),
+        |alias| alias.is_new,
+    );
     // `new` is reported by `dbAdd`. RESTORE REPLACE and COPY REPLACE delete the old key first, so theirs is new, too.
     if is_over && before != Some(true) || after == Some(true) && (before != after || replaces) {
         events.note(EventFlags::NEW, "new", key);

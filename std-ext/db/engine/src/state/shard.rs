@@ -732,6 +732,6 @@ fn present_window(window: &mut u64) -> u64 {
 }
 
 #[cfg(test)]
-mod hash_tests;
+mod collection_tests;
 #[cfg(test)]
 mod tests;

@@ -13,32 +13,35 @@
 //! A `LENGTH` has 6, 14, 32 or 64 bits, and is big-endian. A `STRING` is a length and bytes, an integer of 1, 2 or 4
 //! bytes, or bytes that [`lzf`] has compressed. All other numbers are little-endian.
 //!
-//! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns strings and the pairs of hashes, and skips values
-//! of other types: it knows how long they are, and not what they contain. Nothing is allocated for a length before its
-//! bytes are there.
+//! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns strings, and lists, sets, sorted sets and hashes
+//! item by item. It skips values of other types: it knows how long they are, and not what they contain. Nothing is
+//! allocated for a length before its bytes are there.
 //!
-//! A hash is stored as a count and as many pairs of strings, or packed into one string: see [`HashEncoding`].
+//! A collection is stored as a count and as many items, or packed into one string, or into several if it is a list: see
+//! [`HashEncoding`], [`SetEncoding`] and [`SortedSetEncoding`].
 //!
 //! The crate `rdb` can only read files, so the writer and the payloads would remain, and with them most of this module.
 
+mod body;
+mod collections;
 pub mod crc64;
 mod encode;
 mod error;
-mod hash;
 pub mod lzf;
 mod packed;
 pub mod payload;
 mod reader;
 #[cfg(any(test, feature = "test-support"))]
 pub mod redis_files;
+mod score;
 mod skip;
 mod source;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use collections::{HashEncoding, HashPair, ScoredMember, SetEncoding, SortedSetEncoding};
 pub use error::RdbError;
-pub use hash::{HashEncoding, HashPair};
 pub use reader::{Entry, RdbRecord, RdbValue, Reader};
 pub use skip::Kind;
 pub use writer::Writer;
@@ -50,13 +53,28 @@ pub const WRITTEN_VERSION: u16 = 9;
 /// The longest string that the reader takes, in bytes. Redis has the same limit.
 pub const LONGEST_STRING: usize = 512 << 20;
 
-/// The types of values that are read.
+/// The types of values that are written. [`skip`] has all others.
 mod value_type {
     pub(super) const STRING: u8 = 0;
+    pub(super) const LIST: u8 = 1;
+    pub(super) const SET: u8 = 2;
     pub(super) const HASH: u8 = 4;
-    pub(super) const HASH_ZIPMAP: u8 = 9;
-    pub(super) const HASH_ZIPLIST: u8 = 13;
+    pub(super) const SORTED_SET: u8 = 5;
+    pub(super) const SET_INTSET: u8 = 11;
     pub(super) const HASH_LISTPACK: u8 = 16;
+    pub(super) const SORTED_SET_LISTPACK: u8 = 17;
+    pub(super) const LIST_QUICKLIST_2: u8 = 18;
+}
+
+/// A plain node of a list has one element, and a packed one many.
+const PLAIN_NODE: u64 = 1;
+const PACKED_NODE: u64 = 2;
+
+/// The lengths of fractions as text that no text follows.
+mod fraction {
+    pub(super) const NAN: u8 = 253;
+    pub(super) const INFINITE: u8 = 254;
+    pub(super) const NEGATIVE_INFINITE: u8 = 255;
 }
 
 /// The beginning of a file, before the version.

@@ -1,10 +1,14 @@
 //! The payloads of `DUMP` and `RESTORE`.
 
+use crate::rdb::body::{Body, Item};
+use crate::rdb::collections::{write_hash, write_list, write_set, write_sorted_set};
 use crate::rdb::encode::write_string;
-use crate::rdb::hash::{HashBody, write_hash};
 use crate::rdb::lzf::LzfCompressor;
 use crate::rdb::source::{Length, Source};
-use crate::rdb::{HashEncoding, HashPair, NEWEST_VERSION, crc64, value_type};
+use crate::rdb::{
+    HashEncoding, HashPair, Kind, NEWEST_VERSION, ScoredMember, SetEncoding, SortedSetEncoding,
+    crc64, value_type,
+};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -28,41 +32,79 @@ pub enum PayloadError {
 pub enum PayloadValue<'p> {
     /// A string, which borrows from the payload if it is neither an integer nor compressed.
     String(Cow<'p, [u8]>),
+    /// A list with at least one element.
+    List(CollectionPayload<'p>),
+    /// A set with at least one member.
+    Set(CollectionPayload<'p>),
+    /// A sorted set with at least one member.
+    SortedSet(CollectionPayload<'p>),
     /// A hash with at least one field.
-    Hash(HashPayload<'p>),
+    Hash(CollectionPayload<'p>),
 }
 
-/// A hash in a payload, which has not been read.
+/// A list, a set, a sorted set or a hash in a payload, which has not been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashPayload<'p> {
-    kind: u8,
+pub struct CollectionPayload<'p> {
+    number: u8,
     value: &'p [u8],
 }
 
-impl<'p> HashPayload<'p> {
-    /// Returns the pairs, from the first.
-    pub fn pairs(self) -> HashPairs<'p> {
-        let body = HashBody::new(self.kind).expect("it is of a hash's type");
-        HashPairs { source: Source::new(self.value), body }
+impl<'p> CollectionPayload<'p> {
+    /// Returns the elements, members or pairs, from the first.
+    pub fn items(self) -> PayloadItems<'p> {
+        let body = Body::new(self.number).expect("it is of a collection's type");
+        PayloadItems { source: Source::new(self.value), body }
     }
 }
 
-/// Reads the pairs of a hash in a payload.
-pub struct HashPairs<'p> {
+/// Reads a collection in a payload, with the method for its type.
+///
+/// Redis refuses a set that has a member twice, and a hash that has a field twice, with the same error as other damage.
+/// The caller has to compare them.
+pub struct PayloadItems<'p> {
     source: Source<&'p [u8]>,
-    body: HashBody,
+    body: Body,
 }
 
-impl HashPairs<'_> {
-    /// Returns the next field and its value, or `None` after the last.
-    ///
-    /// Redis refuses a hash that has a field twice with the same error as other damage. The caller has to compare the
-    /// fields.
+impl PayloadItems<'_> {
+    /// Returns the next element of a list or member of a set, or `None` after the last. Also `None` if it is neither.
     ///
     /// # Errors
-    /// If the payload is damaged. Pairs that were returned may have been in front of the damage.
-    #[expect(clippy::should_implement_trait, reason = "the pairs borrow from this")]
-    pub fn next(&mut self) -> Result<Option<HashPair<'_>>, PayloadError> {
+    /// If the payload is damaged. Elements that were returned may have been in front of the damage.
+    pub fn element(&mut self) -> Result<Option<&[u8]>, PayloadError> {
+        Ok(match self.item(&[Kind::List, Kind::Set])? {
+            Some(Item::Element(element)) => Some(element),
+            _ => None,
+        })
+    }
+
+    /// Returns the next member of a sorted set with its score, which is no NaN, or `None` after the last, in the order of
+    /// the payload. Also `None` if it is no sorted set.
+    ///
+    /// # Errors
+    /// As for [`element`](Self::element).
+    pub fn scored(&mut self) -> Result<Option<ScoredMember<'_>>, PayloadError> {
+        Ok(match self.item(&[Kind::SortedSet])? {
+            Some(Item::Scored(member)) => Some(member),
+            _ => None,
+        })
+    }
+
+    /// Returns the next field of a hash and its value, or `None` after the last. Also `None` if it is no hash.
+    ///
+    /// # Errors
+    /// As for [`element`](Self::element).
+    pub fn pair(&mut self) -> Result<Option<HashPair<'_>>, PayloadError> {
+        Ok(match self.item(&[Kind::Hash])? {
+            Some(Item::Pair(pair)) => Some(pair),
+            _ => None,
+        })
+    }
+
+    fn item(&mut self, kinds: &[Kind]) -> Result<Option<Item<'_>>, PayloadError> {
+        if !kinds.contains(&self.body.kind()) {
+            return Ok(None);
+        }
         self.body.next(&mut self.source).map_err(|_| PayloadError::Format)
     }
 }
@@ -89,13 +131,47 @@ pub fn dump_hash<'a>(
     dump_with(out, |out, compressor| write_hash(out, encoding, count, pairs, compressor));
 }
 
+/// Appends the payload of a list.
+pub fn dump_list<'a>(elements: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    let elements = elements.into_iter();
+    dump_with(out, |out, compressor| write_list(out, elements, compressor));
+}
+
+/// Appends the payload of a set, which has `count` members, in any order.
+///
+/// # Panics
+/// If there are not as many members as `count`, or one of an intset is no integer.
+pub fn dump_set<'a>(
+    encoding: SetEncoding,
+    count: usize,
+    members: impl IntoIterator<Item = &'a [u8]>,
+    out: &mut Vec<u8>,
+) {
+    let members = members.into_iter();
+    dump_with(out, |out, compressor| write_set(out, encoding, count, members, compressor));
+}
+
+/// Appends the payload of a sorted set, which has `count` members, in the order of [`SortedSetEncoding`].
+///
+/// # Panics
+/// If there are not as many members as `count`, or a listpack has 4 GiB.
+pub fn dump_sorted_set<'a>(
+    encoding: SortedSetEncoding,
+    count: usize,
+    members: impl IntoIterator<Item = ScoredMember<'a>>,
+    out: &mut Vec<u8>,
+) {
+    let members = members.into_iter();
+    dump_with(out, |out, compressor| write_sorted_set(out, encoding, count, members, compressor));
+}
+
 /// Appends a payload, of which `write` appends the type and the value.
 fn dump_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>, &mut LzfCompressor)) {
     thread_local! {
         static COMPRESSOR: RefCell<Option<LzfCompressor>> = const { RefCell::new(None) };
     }
     let from = out.len();
-    // Taken out, so that an iterator of pairs may dump something else.
+    // Taken out, so that an iterator may dump something else.
     let mut compressor = COMPRESSOR.take().unwrap_or_default();
     write(out, &mut compressor);
     COMPRESSOR.set(Some(compressor));
@@ -104,10 +180,11 @@ fn dump_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>, &mut LzfCompres
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
-/// Returns the value of a payload. The pairs of a hash are only known to be undamaged once all were read.
+/// Returns the value of a payload. A collection is only known to be undamaged once it was
+/// read to its end.
 ///
 /// # Errors
-/// If the payload is damaged, or of a newer version, or of another type, or an empty hash.
+/// If the payload is damaged, or of a newer version, or of another type, or an empty collection.
 pub fn restore(payload: &[u8]) -> Result<PayloadValue<'_>, PayloadError> {
     let (value, footer) =
         payload.split_last_chunk::<FOOTER>().ok_or(PayloadError::VersionOrChecksum)?;
@@ -122,14 +199,20 @@ pub fn restore(payload: &[u8]) -> Result<PayloadValue<'_>, PayloadError> {
         Some((&value_type::STRING, value)) => {
             string(value).map(PayloadValue::String).ok_or(PayloadError::Format)
         }
-        Some((&kind, value)) if HashBody::new(kind).is_some() => {
-            let hash = HashPayload { kind, value };
-            match hash.pairs().next()? {
-                Some(_) => Ok(PayloadValue::Hash(hash)),
-                None => Err(PayloadError::Format),
+        Some((&number, value)) => {
+            let mut body = Body::new(number).ok_or(PayloadError::Format)?;
+            if body.next(&mut Source::new(value)).map_err(|_| PayloadError::Format)?.is_none() {
+                return Err(PayloadError::Format);
             }
+            let collection = CollectionPayload { number, value };
+            Ok(match body.kind() {
+                Kind::List => PayloadValue::List(collection),
+                Kind::Set => PayloadValue::Set(collection),
+                Kind::SortedSet => PayloadValue::SortedSet(collection),
+                _ => PayloadValue::Hash(collection),
+            })
         }
-        _ => Err(PayloadError::Format),
+        None => Err(PayloadError::Format),
     }
 }
 

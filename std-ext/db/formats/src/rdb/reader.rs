@@ -1,9 +1,9 @@
 //! The reader of files.
 
-use crate::rdb::hash::{HashBody, HashPair};
+use crate::rdb::body::{Body, Item};
 use crate::rdb::skip::{self, Kind};
 use crate::rdb::source::Source;
-use crate::rdb::{MAGIC, NEWEST_VERSION, RdbError, opcode, value_type};
+use crate::rdb::{HashPair, MAGIC, NEWEST_VERSION, RdbError, ScoredMember, opcode, value_type};
 use std::io::BufRead;
 
 /// Reads a file in Redis's format.
@@ -38,8 +38,8 @@ pub struct Reader<R> {
     version: u16,
     database: u64,
     ended: bool,
-    /// The hash of the last entry, as far as it is not read.
-    hash: Option<HashBody>,
+    /// The collection of the last entry, as far as it is not read.
+    collection: Option<Body>,
 }
 
 /// A part of a file.
@@ -82,11 +82,31 @@ pub struct Entry {
 pub enum RdbValue {
     /// A string.
     String(Vec<u8>),
+    /// A list, which follows: [`Reader::element`] returns its elements.
+    List,
+    /// A set, which follows: [`Reader::element`] returns its members.
+    Set,
+    /// A sorted set, which follows: [`Reader::scored`] returns its members and scores.
+    SortedSet,
     /// A hash, which follows: [`Reader::pair`] returns its fields and values.
     Hash,
     /// A value of a type that is not read. Hashes with fields that expire, which Redis 7.4 and later write, are
     /// [`Kind::Hash`].
     Skipped(Kind),
+}
+
+impl RdbValue {
+    /// Returns the type of a value that is no string.
+    pub fn kind(&self) -> Option<Kind> {
+        Some(match self {
+            Self::String(_) => return None,
+            Self::List => Kind::List,
+            Self::Set => Kind::Set,
+            Self::SortedSet => Kind::SortedSet,
+            Self::Hash => Kind::Hash,
+            Self::Skipped(kind) => *kind,
+        })
+    }
 }
 
 impl<R: BufRead> Reader<R> {
@@ -106,7 +126,7 @@ impl<R: BufRead> Reader<R> {
         if !(1..=NEWEST_VERSION).contains(&version) {
             return Err(RdbError::Version(version));
         }
-        Ok(Self { source, version, database: 0, ended: false, hash: None })
+        Ok(Self { source, version, database: 0, ended: false, collection: None })
     }
 
     /// Returns the version of the format.
@@ -126,7 +146,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Returns the next record, or `None` at the end. From version 5 on, the checksum was right then, or the file has
-    /// none. Pairs of the hash before that were not read are skipped.
+    /// none. Items of the value before that were not read are skipped.
     ///
     /// # Errors
     /// If the input ends before the file does, or is damaged, or has a value of an unknown type.
@@ -140,8 +160,8 @@ impl<R: BufRead> Reader<R> {
             frequency: None,
             value: RdbValue::Hash,
         };
-        if let Some(hash) = self.hash.take() {
-            hash.skip(&mut self.source)?;
+        if let Some(collection) = self.collection.take() {
+            collection.skip(&mut self.source)?;
         }
         while !self.ended {
             let source = &mut self.source;
@@ -187,18 +207,49 @@ impl<R: BufRead> Reader<R> {
         Ok(None)
     }
 
-    /// Returns the next field of a hash with its value, or `None` after the last. The hash is the value of the entry
-    /// that [`next`](Self::next) has returned last.
+    /// Returns the next element of a list, or member of a set, or `None` after the last. The list is the value of the
+    /// entry that [`next`](Self::next) has returned last. For values of other types this returns `None`.
     ///
-    /// A damaged file may have a field twice, which only the caller can notice. Redis leaves keys out whose hash has no
-    /// field. The checksum of a file is only compared at its end.
+    /// A damaged file may have a member twice, which only the caller can notice. Redis leaves keys out whose value has
+    /// no element. The checksum of a file is only compared at its end.
+    ///
+    /// # Errors
+    /// If the input ends before the value does, or is damaged.
+    pub fn element(&mut self) -> Result<Option<&[u8]>, RdbError> {
+        Ok(match self.item(&[Kind::List, Kind::Set])? {
+            Some(Item::Element(element)) => Some(element),
+            _ => None,
+        })
+    }
+
+    /// Returns the next member of a sorted set with its score, in the order of the file, or `None` after the last, as
+    /// [`element`](Self::element) does. No score is a NaN.
+    ///
+    /// # Errors
+    /// If the input ends before the sorted set does, or is damaged.
+    pub fn scored(&mut self) -> Result<Option<ScoredMember<'_>>, RdbError> {
+        Ok(match self.item(&[Kind::SortedSet])? {
+            Some(Item::Scored(member)) => Some(member),
+            _ => None,
+        })
+    }
+
+    /// Returns the next field of a hash with its value, or `None` after the last, as [`element`](Self::element) does.
     ///
     /// # Errors
     /// If the input ends before the hash does, or is damaged.
     pub fn pair(&mut self) -> Result<Option<HashPair<'_>>, RdbError> {
-        match &mut self.hash {
-            Some(hash) => hash.next(&mut self.source),
-            None => Ok(None),
+        Ok(match self.item(&[Kind::Hash])? {
+            Some(Item::Pair(pair)) => Some(pair),
+            _ => None,
+        })
+    }
+
+    /// Returns the next item, if the collection is of one of these kinds.
+    fn item(&mut self, kinds: &[Kind]) -> Result<Option<Item<'_>>, RdbError> {
+        match &mut self.collection {
+            Some(body) if kinds.contains(&body.kind()) => body.next(&mut self.source),
+            _ => Ok(None),
         }
     }
 
@@ -209,11 +260,14 @@ impl<R: BufRead> Reader<R> {
             return Err(RdbError::UnknownType { number: kind, offset });
         }
         (entry.database, entry.key) = (self.database, self.source.string()?);
-        self.hash = HashBody::new(kind);
-        entry.value = match kind {
-            value_type::STRING => RdbValue::String(self.source.string()?),
-            _ if self.hash.is_some() => RdbValue::Hash,
-            other => RdbValue::Skipped(self.source.skip_value(other)?),
+        self.collection = Body::new(kind);
+        entry.value = match self.collection.as_ref().map(Body::kind) {
+            Some(Kind::List) => RdbValue::List,
+            Some(Kind::Set) => RdbValue::Set,
+            Some(Kind::SortedSet) => RdbValue::SortedSet,
+            Some(_) => RdbValue::Hash,
+            None if kind == value_type::STRING => RdbValue::String(self.source.string()?),
+            None => RdbValue::Skipped(self.source.skip_value(kind)?),
         };
         Ok(entry)
     }

@@ -1,7 +1,8 @@
-//! Values that are not read: their types, and where they end.
+//! The types of values: of which parts they consist, and where they end.
 
-use crate::rdb::RdbError;
+use crate::rdb::packed::PackedEncoding::{self, Intset, Listpack, Ziplist, Zipmap};
 use crate::rdb::source::Source;
+use crate::rdb::{RdbError, fraction};
 use std::fmt;
 use std::io::BufRead;
 
@@ -38,11 +39,9 @@ impl fmt::Display for Kind {
 
 /// The parts of a value.
 #[derive(Clone, Copy)]
-enum ValueShape {
-    /// One string that has all of it.
-    Whole,
-    /// A time, and one string.
-    TimeAndWhole,
+pub(super) enum ValueShape {
+    /// These parts.
+    Once(&'static [ValuePart]),
     /// A count, and as many times these parts.
     Repeated(&'static [ValuePart]),
     /// A time, a count, and as many times these parts.
@@ -52,11 +51,17 @@ enum ValueShape {
     Module,
 }
 
-/// A part of a repeated one.
 #[derive(Clone, Copy)]
-enum ValuePart {
+pub(super) enum ValuePart {
     String,
-    Length,
+    /// A string with many elements.
+    Packed(PackedEncoding),
+    /// Whether the next part is a packed string, or one element.
+    Container,
+    /// The time at which something expires.
+    Time,
+    /// The time at which a field expires, relative to the first of them.
+    ExpiresIn,
     /// A fraction in eight bytes.
     Binary,
     /// A fraction as text.
@@ -64,26 +69,33 @@ enum ValuePart {
 }
 
 /// Returns the kind and the shape of a type, except for strings.
-fn described(number: u8) -> Option<(Option<Kind>, ValueShape)> {
-    use ValuePart::{Binary, Length, String, Text};
+pub(super) fn described(number: u8) -> Option<(Option<Kind>, ValueShape)> {
+    use ValuePart::{Binary, Container, ExpiresIn, Packed, String, Text, Time};
+    use ValueShape::{Once, Repeated};
     let (kind, shape) = match number {
-        2 => (Kind::Set, ValueShape::Repeated(&[String])),
-        3 => (Kind::SortedSet, ValueShape::Repeated(&[String, Text])),
-        4 => (Kind::Hash, ValueShape::Repeated(&[String, String])),
-        5 => (Kind::SortedSet, ValueShape::Repeated(&[String, Binary])),
+        1 => (Kind::List, Repeated(&[String])),
+        2 => (Kind::Set, Repeated(&[String])),
+        3 => (Kind::SortedSet, Repeated(&[String, Text])),
+        4 => (Kind::Hash, Repeated(&[String, String])),
+        5 => (Kind::SortedSet, Repeated(&[String, Binary])),
         7 => return Some((None, ValueShape::Module)),
-        9 | 13 | 16 | 23 => (Kind::Hash, ValueShape::Whole),
-        10 => (Kind::List, ValueShape::Whole),
-        11 | 20 => (Kind::Set, ValueShape::Whole),
-        12 | 17 => (Kind::SortedSet, ValueShape::Whole),
-        1 | 14 => (Kind::List, ValueShape::Repeated(&[String])),
+        9 => (Kind::Hash, Once(&[Packed(Zipmap)])),
+        10 => (Kind::List, Once(&[Packed(Ziplist)])),
+        11 => (Kind::Set, Once(&[Packed(Intset)])),
+        12 => (Kind::SortedSet, Once(&[Packed(Ziplist)])),
+        13 => (Kind::Hash, Once(&[Packed(Ziplist)])),
+        14 => (Kind::List, Repeated(&[Packed(Ziplist)])),
         15 => (Kind::Stream, ValueShape::Stream(1)),
-        18 => (Kind::List, ValueShape::Repeated(&[Length, String])),
+        16 => (Kind::Hash, Once(&[Packed(Listpack)])),
+        17 => (Kind::SortedSet, Once(&[Packed(Listpack)])),
+        18 => (Kind::List, Repeated(&[Container, Packed(Listpack)])),
         19 => (Kind::Stream, ValueShape::Stream(2)),
+        20 => (Kind::Set, Once(&[Packed(Listpack)])),
         21 => (Kind::Stream, ValueShape::Stream(3)),
-        22 => (Kind::Hash, ValueShape::Repeated(&[Length, String, String])),
-        24 => (Kind::Hash, ValueShape::TimeAndRepeated(&[Length, String, String])),
-        25 => (Kind::Hash, ValueShape::TimeAndWhole),
+        22 => (Kind::Hash, Repeated(&[ExpiresIn, String, String])),
+        23 => (Kind::Hash, Once(&[String])),
+        24 => (Kind::Hash, ValueShape::TimeAndRepeated(&[ExpiresIn, String, String])),
+        25 => (Kind::Hash, Once(&[Time, String])),
         _ => return None,
     };
     Some((Some(kind), shape))
@@ -97,8 +109,6 @@ pub(super) fn is_known(number: u8) -> bool {
 /// The bytes of a time, and of the id of an entry of a stream.
 const TIME: u64 = 8;
 const STREAM_ID: u64 = 16;
-/// The least first byte of a fraction as text that nothing follows: it is no number, or infinite.
-const NO_TEXT: u8 = 253;
 
 /// The codes between the parts of a module's value.
 mod module {
@@ -117,11 +127,7 @@ impl<R: BufRead> Source<R> {
             return Err(RdbError::UnknownType { number, offset: self.offset() });
         };
         match shape {
-            ValueShape::Whole => self.skip_string()?,
-            ValueShape::TimeAndWhole => {
-                self.skip(TIME)?;
-                self.skip_string()?;
-            }
+            ValueShape::Once(parts) => self.skip_parts(1, parts)?,
             ValueShape::Repeated(parts) => self.skip_repeated(parts)?,
             ValueShape::TimeAndRepeated(parts) => {
                 self.skip(TIME)?;
@@ -138,15 +144,22 @@ impl<R: BufRead> Source<R> {
     }
 
     fn skip_repeated(&mut self, parts: &[ValuePart]) -> Result<(), RdbError> {
+        let count = self.length()?;
+        self.skip_parts(count, parts)
+    }
+
+    /// Reads over these parts, as often as this.
+    pub(super) fn skip_parts(&mut self, count: u64, parts: &[ValuePart]) -> Result<(), RdbError> {
         // Each round reads at least one byte, so a wrong count ends with the input.
-        for _ in 0..self.length()? {
+        for _ in 0..count {
             for part in parts {
                 match part {
-                    ValuePart::String => self.skip_string()?,
-                    ValuePart::Length => drop(self.length()?),
+                    ValuePart::String | ValuePart::Packed(_) => self.skip_string()?,
+                    ValuePart::Container | ValuePart::ExpiresIn => drop(self.length()?),
+                    ValuePart::Time => self.skip(TIME)?,
                     ValuePart::Binary => self.skip(8)?,
                     ValuePart::Text => match self.byte()? {
-                        NO_TEXT.. => {}
+                        fraction::NAN.. => {}
                         bytes => self.skip(bytes.into())?,
                     },
                 }

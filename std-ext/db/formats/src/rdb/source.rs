@@ -1,6 +1,6 @@
 //! Bytes of a file, with the checksum of those that were read.
 
-use crate::rdb::{LONGEST_STRING, RdbError, crc64, encoding, lzf};
+use crate::rdb::{LONGEST_STRING, RdbError, crc64, encoding, fraction, lzf, score};
 use std::io::{BufRead, ErrorKind};
 
 /// The bytes of a file in Redis's format.
@@ -66,12 +66,32 @@ impl<R: BufRead> Source<R> {
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RdbError> {
-        let (mut bytes, mut filled) = ([0; N], 0);
-        self.parts(N as u64, |part| {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads as many bytes as there are places.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), RdbError> {
+        let mut filled = 0;
+        self.parts(bytes.len() as u64, |part| {
             bytes[filled..filled + part.len()].copy_from_slice(part);
             filled += part.len();
-        })?;
-        Ok(bytes)
+        })
+    }
+
+    /// Reads the text of a fraction. Its length has codes for what is no text.
+    pub(super) fn fraction(&mut self) -> Result<f64, RdbError> {
+        let length = match self.byte()? {
+            fraction::NAN => return Ok(f64::NAN),
+            fraction::INFINITE => return Ok(f64::INFINITY),
+            fraction::NEGATIVE_INFINITE => return Ok(f64::NEG_INFINITY),
+            length => length,
+        };
+        let mut text = [0; fraction::NAN as usize];
+        let text = &mut text[..length.into()];
+        self.fill(text)?;
+        score::parse(text).ok_or_else(|| self.damaged("a fraction is not a number"))
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, RdbError> {

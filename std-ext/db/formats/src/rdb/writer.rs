@@ -1,15 +1,18 @@
 //! The writer of files.
 
+use crate::rdb::collections::WriteItem;
 use crate::rdb::encode::{write_length, write_string};
-use crate::rdb::hash::{HashPair, write_pair};
 use crate::rdb::lzf::LzfCompressor;
-use crate::rdb::{MAGIC, WRITTEN_VERSION, crc64, opcode, value_type};
+use crate::rdb::{HashPair, MAGIC, ScoredMember, WRITTEN_VERSION, crc64, opcode, value_type};
 use std::io::{self, Write};
 
 /// Bytes are collected up to this number before they are written.
 const BUFFER: usize = 64 << 10;
 
-/// Writes a file in Redis's format: strings and hashes, of version [`WRITTEN_VERSION`].
+/// Writes a file in Redis's format, of version [`WRITTEN_VERSION`].
+///
+/// The items of a collection are written one by one: Redis 5 and 6, which load this version of the format, do not know
+/// listpacks. Redis makes a listpack or an intset of a small collection when it loads the file.
 pub struct Writer<W> {
     out: W,
     buffer: Vec<u8>,
@@ -70,10 +73,59 @@ impl<W: Write> Writer<W> {
         self.flush_if_full()
     }
 
-    /// Adds a key, with the time at which it expires in milliseconds since 1970, and the fields and values of a hash.
+    /// Adds a key, with the time at which it expires in milliseconds since 1970, and the elements of a list.
     ///
-    /// They are written one by one: Redis 5 and 6, which load this version of the format, do not know listpacks. Redis
-    /// makes a listpack of a small hash when it loads the file, with the fields in this order.
+    /// # Errors
+    /// Those of the output.
+    ///
+    /// # Panics
+    /// If there are not as many elements as `count`.
+    pub fn list<'a>(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        count: usize,
+        elements: impl IntoIterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        self.items(key, expires_at, value_type::LIST, count, elements)
+    }
+
+    /// Adds a key, with the time at which it expires in milliseconds since 1970, and the members of a set.
+    ///
+    /// # Errors
+    /// Those of the output.
+    ///
+    /// # Panics
+    /// If there are not as many members as `count`.
+    pub fn set<'a>(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        count: usize,
+        members: impl IntoIterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        self.items(key, expires_at, value_type::SET, count, members)
+    }
+
+    /// Adds a key, with the time at which it expires in milliseconds since 1970, and the members of a sorted set with
+    /// their scores: as Redis writes them, from the last to the first.
+    ///
+    /// # Errors
+    /// Those of the output.
+    ///
+    /// # Panics
+    /// If there are not as many members as `count`.
+    pub fn sorted_set<'a>(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        count: usize,
+        members: impl IntoIterator<Item = ScoredMember<'a>>,
+    ) -> io::Result<()> {
+        self.items(key, expires_at, value_type::SORTED_SET, count, members)
+    }
+
+    /// Adds a key, with the time at which it expires in milliseconds since 1970, and the fields and values of a hash.
     ///
     /// # Errors
     /// Those of the output.
@@ -87,15 +139,26 @@ impl<W: Write> Writer<W> {
         count: usize,
         pairs: impl IntoIterator<Item = HashPair<'a>>,
     ) -> io::Result<()> {
-        self.key(key, expires_at, value_type::HASH);
+        self.items(key, expires_at, value_type::HASH, count, pairs)
+    }
+
+    fn items<I: WriteItem>(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        kind: u8,
+        count: usize,
+        items: impl IntoIterator<Item = I>,
+    ) -> io::Result<()> {
+        self.key(key, expires_at, kind);
         write_length(&mut self.buffer, count as u64);
         let mut written = 0;
-        for pair in pairs {
-            write_pair(&mut self.buffer, pair, &mut self.compressor);
+        for item in items {
+            item.write(&mut self.buffer, &mut self.compressor);
             written += 1;
             self.flush_if_full()?;
         }
-        assert_eq!(written, count, "pairs of a hash");
+        assert_eq!(written, count, "items of a collection");
         self.flush_if_full()
     }
 

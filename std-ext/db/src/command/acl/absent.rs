@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 122] = [
+pub(super) const ABSENT: [(&str, &str); 105] = [
     ("blmove", "write list slow blocking"),
     ("blmpop", "write list slow blocking"),
     ("blpop", "write list slow blocking"),
@@ -49,20 +49,7 @@ pub(super) const ABSENT: [(&str, &str); 122] = [
     ("georadiusbymember_ro", "read geo slow"),
     ("geosearch", "read geo slow"),
     ("geosearchstore", "write geo slow"),
-    ("lindex", "read list slow"),
-    ("linsert", "write list slow"),
-    ("llen", "read list fast"),
-    ("lmove", "write list slow"),
-    ("lmpop", "write list slow"),
     ("lolwut", "read fast"),
-    ("lpop", "write list fast"),
-    ("lpos", "read list slow"),
-    ("lpush", "write list fast"),
-    ("lpushx", "write list fast"),
-    ("lrange", "read list slow"),
-    ("lrem", "write list slow"),
-    ("lset", "write list slow"),
-    ("ltrim", "write list slow"),
     ("memory|doctor", "slow"),
     ("module|load", "admin slow dangerous"),
     ("module|loadex", "admin slow dangerous"),
@@ -72,10 +59,6 @@ pub(super) const ABSENT: [(&str, &str); 122] = [
     ("psync", "admin slow dangerous"),
     ("replconf", "admin slow dangerous"),
     ("restore-asking", "keyspace write slow dangerous"),
-    ("rpop", "write list fast"),
-    ("rpoplpush", "write list slow"),
-    ("rpush", "write list fast"),
-    ("rpushx", "write list fast"),
     ("sync", "admin slow dangerous"),
     ("xack", "write stream fast"),
     ("xadd", "write stream fast"),

@@ -4,8 +4,8 @@ use crate::command::script::arguments::type_name;
 use crate::command::script::cjson_settings::{InvalidSetting, Settings};
 use crate::command::script::control::{Control, error_here};
 use crate::command::script::convert::number;
-use crate::command::script::numbers::general;
 use crate::command::script::output::ScriptOutput;
+use crate::number::general;
 use mlua::{Function, Lua, LuaString, Table, Value};
 
 /// The greatest depth, also if a script sets a greater one: each level takes two references to values of Lua.

@@ -1,8 +1,8 @@
 //! The bytes of a command that a script executes, and of its reply. The next command reuses their memory.
 
 use crate::buffers::emptied;
-use crate::command::script::numbers;
 use crate::limits::SCRIPT_MEMORY;
+use crate::number::general;
 use mlua::{MultiValue, Value};
 
 /// Commands with more arguments need a vector for them.
@@ -75,7 +75,7 @@ impl ArgumentBytes {
                 bytes.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
             }
             // `%.17g`, as in `luaArgsToRedisArgv`: 17 digits identify a double.
-            Argument::Number(n) => bytes.extend_from_slice(numbers::general(n, 17).as_bytes()),
+            Argument::Number(n) => bytes.extend_from_slice(general(n, 17).as_bytes()),
             Argument::Other => {
                 let why = "ERR Lua redis lib command arguments must be strings or integers";
                 return Err(why.to_owned());

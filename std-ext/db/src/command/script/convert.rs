@@ -2,7 +2,7 @@
 
 use crate::command::script::control::Control;
 use crate::command::script::names::Names;
-use crate::command::script::numbers;
+use crate::number::general;
 use crate::resp::Protocol;
 use crate::resp::read::{self, ReadItem, Reply};
 use crate::resp::write::RespWriter;
@@ -104,7 +104,7 @@ pub(super) fn error_text(table: &Table) -> Option<Vec<u8>> {
     match table.get("err").ok()? {
         Value::String(text) => Some(text.as_bytes().to_vec()),
         Value::Integer(n) => Some(n.to_string().into_bytes()),
-        Value::Number(n) => Some(numbers::general(n, 14).into_bytes()),
+        Value::Number(n) => Some(general(n, 14).into_bytes()),
         _ => None,
     }
 }
@@ -192,7 +192,7 @@ impl Replies<'_, '_, '_> {
                 .collect();
             self.out.raw(&[b"+", &status[..], b"\r\n"].concat());
         } else if let Some(number) = number(&table.raw_get(&names.double)?) {
-            self.line(b',', numbers::general(number, 17).as_bytes());
+            self.line(b',', general(number, 17).as_bytes());
         } else if let Value::String(digits) = table.raw_get(&names.big_number)? {
             let clean = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
             let digits: Vec<u8> = digits.as_bytes().iter().map(clean).collect();

@@ -25,7 +25,6 @@ mod interpreter;
 mod locked;
 mod memory_limit;
 mod names;
-mod numbers;
 mod outbox;
 mod output;
 mod pattern;

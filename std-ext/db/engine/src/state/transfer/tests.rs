@@ -6,7 +6,7 @@ use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
-use crate::request::{HashChange, Packer, Request};
+use crate::request::{HashChange, Packer, Request, ValueType};
 use crate::slots::SLOTS;
 use std::collections::BTreeMap;
 use std::time::Duration;

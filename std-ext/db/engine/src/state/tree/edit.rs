@@ -10,6 +10,8 @@ use super::node::{MAX_NODE, Node, ROOM, SLOT, node_bytes};
 use super::place::{Gap, Index, Place};
 use super::version::{MAX_ENTRIES, TooManyEntries, Tree};
 
+mod range;
+
 /// A node with less than this in entries is merged with a neighbour or takes some of its entries.
 const LEAST: usize = ROOM / 3;
 
@@ -152,34 +154,12 @@ impl Tree {
         self.take(edit, Index(index));
     }
 
-    /// Removes `count` entries from an index on.
-    ///
-    /// # Safety
-    /// As for `insert`.
-    pub(crate) unsafe fn remove_range(&mut self, edit: &mut Edit<'_>, from: usize, count: usize) {
-        for index in (from..from + count).rev() {
-            // SAFETY: the caller's promise.
-            unsafe { self.remove_at(edit, index) };
-        }
-    }
-
     #[inline(always)]
     fn take(&mut self, edit: &mut Edit<'_>, place: impl Place) -> bool {
         debug_assert!(self.root.birth() <= edit.window, "a later window");
         let mut editor = Editor { edit, bytes: self.bytes, change: -1 };
-        let Some(Edited { mut node, right, .. }) = editor.remove(self.root, place) else {
-            return false;
-        };
-        if let Some(right) = right {
-            node = editor.root_of(node, right);
-        }
-        while node.level() > 0 && node.count() == 1 {
-            // Its key is empty, so it has no blob.
-            let child = node.child(0);
-            editor.drop_node(node);
-            node = child;
-        }
-        self.root = node;
+        let Some(edited) = editor.remove(self.root, place) else { return false };
+        self.root = editor.smaller_root(edited);
         (self.bytes, self.entries) = (editor.bytes, self.entries - 1);
         true
     }
@@ -283,16 +263,10 @@ impl Editor<'_, '_> {
     /// entries evenly otherwise.
     fn balance(&mut self, node: Node, index: usize) -> Edited {
         let (left, right) = (node.child(index), node.child(index + 1));
-        let entries: Vec<Entry<'_>> = left.entries().chain(right.entries()).collect();
-        let (merged, rest) = if left.filled() + right.filled() <= ROOM {
-            (self.build(left.level(), &entries), None)
-        } else {
-            let (first, second) = entries.split_at(middle(&entries));
-            let second = self.build(left.level(), second);
-            (self.build(left.level(), first), Some(second))
-        };
-        self.drop_node(left);
-        self.drop_node(right);
+        let (merged, rest) = self.distribute(left, right);
+        for child in [left, right].into_iter().filter(|child| *child != merged) {
+            self.drop_node(child);
+        }
         // SAFETY: the node is of the present window.
         unsafe { node.set_child(index, merged, merged.tree_entries()) };
         let node = self.remove_entry(node, index + 1);
@@ -304,6 +278,24 @@ impl Editor<'_, '_> {
             }
         };
         Edited { is_smaller: true, ..edited }
+    }
+
+    /// Returns one node with the entries of two, or two if one has no room for them.
+    fn distribute(&mut self, left: Node, right: Node) -> (Node, Option<Node>) {
+        // No copy for a stack, whose last leaf is made and emptied again and again.
+        if left.count() == 0 {
+            return (right, None);
+        }
+        if right.count() == 0 {
+            return (left, None);
+        }
+        let entries: Vec<Entry<'_>> = left.entries().chain(right.entries()).collect();
+        if left.filled() + right.filled() <= ROOM {
+            return (self.build(left.level(), &entries), None);
+        }
+        let (first, second) = entries.split_at(middle(&entries));
+        let second = self.build(left.level(), second);
+        (self.build(left.level(), first), Some(second))
     }
 
     /// Inserts an entry that is counted already. Without room, the node is split.
@@ -385,6 +377,20 @@ impl Editor<'_, '_> {
         let first = EntryBytes::separator(b"", left, self.edit.window);
         let second = self.separator(left, right);
         self.build(left.level() + 1, &[first.entry(), second.entry()])
+    }
+
+    /// Returns the root of a tree that has become smaller.
+    fn smaller_root(&mut self, Edited { mut node, right, .. }: Edited) -> Node {
+        if let Some(right) = right {
+            node = self.root_of(node, right);
+        }
+        while node.level() > 0 && node.count() == 1 {
+            // Its key is empty, so it has no blob.
+            let child = node.child(0);
+            self.drop_node(node);
+            node = child;
+        }
+        node
     }
 
     /// Returns the node if it is of the present window and has room for `more` bytes, or a copy of it.

@@ -1,5 +1,6 @@
 //! Freeing blocks: those that a version no longer has, those of a whole tree, and those of changes that are undone.
 
+use super::block;
 use super::entry::Blob;
 use super::node::Node;
 use super::read::TreeView;
@@ -21,11 +22,16 @@ const _: () = assert!(size_of::<TreePart>() <= 16);
 impl TreePart {
     /// Returns all of a tree that is removed as a whole.
     pub(crate) fn whole(tree: Tree) -> Self {
-        Self(Part::Subtree(tree.root))
+        Self::subtree(tree.root)
     }
 
     pub(super) fn node(node: Node) -> Self {
         Self(Part::Node(node))
+    }
+
+    /// Returns a node with all that is beneath.
+    pub(super) fn subtree(node: Node) -> Self {
+        Self(Part::Subtree(node))
     }
 
     pub(super) fn blob(blob: Blob) -> Self {
@@ -80,7 +86,7 @@ impl Freeing {
                 }
                 if node.level() > 0 {
                     let children = (0..node.count()).map(|index| node.child(index));
-                    self.stack.extend(children.map(|child| TreePart(Part::Subtree(child))));
+                    self.stack.extend(children.map(TreePart::subtree));
                 }
             }
             match part.0 {
@@ -92,6 +98,18 @@ impl Freeing {
         }
         self.stack.is_empty()
     }
+}
+
+/// Returns the footprint of a node and of all blocks beneath.
+pub(super) fn footprint(node: Node) -> u64 {
+    let mut bytes = block::footprint(node.capacity()) as u64;
+    for entry in node.entries() {
+        bytes += entry.blob().map_or(0, |blob| block::footprint(blob.size()) as u64);
+    }
+    if node.level() > 0 {
+        bytes += (0..node.count()).map(|index| footprint(node.child(index))).sum::<u64>();
+    }
+    bytes
 }
 
 /// Adds the blocks of a version that were made after a window. By [BIRTHS](super) these are at the top.

@@ -184,6 +184,16 @@ impl Versions {
         let was_there = unsafe { self.tree.remove(&mut edit, split(key, number)) };
         assert_eq!(was_there, self.model.remove(key).is_some());
     }
+
+    fn remove_range(&mut self, from: usize, count: usize) {
+        let mut edit = Edit { window: self.window, replaced: &mut self.replaced };
+        // SAFETY: as above.
+        unsafe { self.tree.remove_range(&mut edit, from, count) };
+        let keys: Vec<Rc<[u8]>> = self.model.keys().skip(from).take(count).cloned().collect();
+        for key in keys {
+            self.model.remove(&key);
+        }
+    }
 }
 
 /// Makes random changes. `number` bounds the keys of a kind, and `every` the changes between two whole comparisons.
@@ -195,7 +205,12 @@ fn change_at_random(seed: u64, number: usize, changes: u64, every: usize) {
         if change % (4 * number) == 0 {
             removals = 2 + random.below(7);
         }
-        if random.below(10) < removals {
+        if random.below(60) == 0 {
+            let length = versions.model.len();
+            let count = random.below(length + 1) / (1 + random.below(10));
+            versions.remove_range(random.below(length - count + 1), count);
+            check(versions.tree);
+        } else if random.below(10) < removals {
             versions.remove(&key, change);
         } else {
             versions.insert(&key, random.value(), change);

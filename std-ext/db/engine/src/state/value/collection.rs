@@ -208,7 +208,7 @@ fn tree_len(tree: Tree, value_type: ValueType) -> usize {
 
 /// A value that is being changed. Each type has its own changes, in its file.
 pub(crate) struct CollectionEdit<'e> {
-    pub(super) value_type: ValueType,
+    pub(crate) value_type: ValueType,
     pub(super) form: Form,
     pub(super) is_table: bool,
     limits: &'e SharedEncodingLimits,

@@ -83,17 +83,44 @@ pub(in crate::rdb) struct ListpackWriter {
     elements: u64,
 }
 
+impl Default for ListpackWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ListpackWriter {
     pub(in crate::rdb) fn new() -> Self {
         Self { bytes: vec![0; HEADER], elements: 0 }
     }
 
+    pub(in crate::rdb) fn elements(&self) -> u64 {
+        self.elements
+    }
+
+    /// Returns the bytes that the listpack has, if no element follows.
+    pub(in crate::rdb) fn len(&self) -> usize {
+        self.bytes.len() + 1
+    }
+
+    /// Adds an element. Text of an integer becomes one.
     pub(in crate::rdb) fn push(&mut self, element: &[u8]) {
-        let from = self.bytes.len();
-        match number::integer(element) {
-            Some(integer) => self.integer(integer),
-            None => self.string(element),
+        if let Some(integer) = number::integer(element) {
+            return self.push_integer(integer);
         }
+        let from = self.bytes.len();
+        self.string(element);
+        self.link(from);
+    }
+
+    pub(in crate::rdb) fn push_integer(&mut self, integer: i64) {
+        let from = self.bytes.len();
+        self.integer(integer);
+        self.link(from);
+    }
+
+    /// Ends the element that begins at `from`.
+    fn link(&mut self, from: usize) {
         let (link, length) = link(self.bytes.len() - from);
         self.bytes.extend_from_slice(&link[..length]);
         self.elements += 1;

@@ -84,8 +84,8 @@ fn recorded() -> Vec<(Vec<u8>, HashEncoding, Pairs)> {
 
 fn restored(payload: &[u8]) -> Result<Pairs, PayloadError> {
     let PayloadValue::Hash(hash) = restore(payload)? else { return Ok(Vec::new()) };
-    let (mut pairs, mut all) = (hash.pairs(), Vec::new());
-    while let Some((field, value)) = pairs.next()? {
+    let (mut pairs, mut all) = (hash.items(), Vec::new());
+    while let Some((field, value)) = pairs.pair()? {
         all.push((field.to_vec(), value.to_vec()));
     }
     Ok(all)
@@ -102,14 +102,14 @@ fn dumped(encoding: HashEncoding, pairs: &Pairs) -> Vec<u8> {
 }
 
 /// Makes a payload of a type and a value.
-fn payload(kind: u8, value: &[u8]) -> Vec<u8> {
+pub(super) fn payload(kind: u8, value: &[u8]) -> Vec<u8> {
     let mut payload = [&[kind], value, &[10, 0]].concat();
     payload.extend(crc64::after(0, &payload).to_le_bytes());
     payload
 }
 
 /// Makes a payload of a packed value.
-fn packed_payload(kind: u8, packed: &[u8]) -> Vec<u8> {
+pub(super) fn packed_payload(kind: u8, packed: &[u8]) -> Vec<u8> {
     let length = [&[0x80][..], &(packed.len() as u32).to_be_bytes()].concat();
     payload(kind, &[&length, packed].concat())
 }
@@ -153,7 +153,9 @@ fn payloads_without_a_hash_are_refused() {
         payload(16, b""),
         // Hashes with fields that expire.
         payload(22, b"\x01\x00\x01f\x01v"),
-        payload(2, b"\x01\x01a"),
+        payload(23, b"\x01f"),
+        payload(24, b"12345678\x01\x00\x01f\x01v"),
+        payload(25, b"12345678\x01f"),
     ];
     for payload in refused {
         assert_eq!(restore(&payload), Err(PayloadError::Format), "{}", payload.escape_ascii());
@@ -203,6 +205,10 @@ fn hashes(file: &[u8], most: usize) -> Result<BTreeMap<Vec<u8>, Pairs>, RdbError
             pairs.push((field.to_vec(), value.to_vec()));
         }
         assert!(entry.value == RdbValue::Hash || pairs.is_empty());
+        assert!(
+            entry.value != RdbValue::Hash
+                || reader.element()?.is_none() && reader.scored()?.is_none()
+        );
         found.insert(entry.key, pairs);
     }
     Ok(found)
@@ -278,7 +284,7 @@ fn written_hashes_are_read() {
 }
 
 #[test]
-#[should_panic(expected = "pairs of a hash")]
+#[should_panic(expected = "items of a collection")]
 fn another_count_than_the_pairs_have_is_a_bug() {
     dump_hash(HashEncoding::HashTable, 2, [(&b"f"[..], &b"v"[..])], &mut Vec::new());
 }

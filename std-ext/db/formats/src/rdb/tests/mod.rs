@@ -1,5 +1,6 @@
 //! Tests with files that Redis wrote, files of every other version and type, and damage to all of them.
 
+mod collections;
 mod hashes;
 mod packed;
 mod shapes;
@@ -72,16 +73,16 @@ fn recorded() -> Content {
     add(0, "long", RdbValue::String(long), None);
     add(0, "ends", RdbValue::String(b"daisy".to_vec()), Some(4_102_444_800_123));
     add(0, "gone", RdbValue::String(b"daisy".to_vec()), Some(4_102_444_800_124));
-    for (key, kind) in [
-        ("list", Kind::List),
-        ("biglist", Kind::List),
-        ("intset", Kind::Set),
-        ("set", Kind::Set),
-        ("zset", Kind::SortedSet),
-        ("bigzset", Kind::SortedSet),
-        ("stream", Kind::Stream),
+    for (key, value) in [
+        ("list", RdbValue::List),
+        ("biglist", RdbValue::List),
+        ("intset", RdbValue::Set),
+        ("set", RdbValue::Set),
+        ("zset", RdbValue::SortedSet),
+        ("bigzset", RdbValue::SortedSet),
+        ("stream", RdbValue::Skipped(Kind::Stream)),
     ] {
-        add(0, key, RdbValue::Skipped(kind), None);
+        add(0, key, value, None);
     }
     add(0, "hash", RdbValue::Hash, None);
     add(0, "bighash", RdbValue::Hash, None);

@@ -1,7 +1,7 @@
-//! Listpacks, ziplists and zipmaps.
+//! Listpacks, ziplists, zipmaps and intsets.
 
-use crate::rdb::packed::PackedEncoding::{self, Listpack, Ziplist, Zipmap};
-use crate::rdb::packed::{ListpackWriter, PackedCursor};
+use crate::rdb::packed::PackedEncoding::{self, Intset, Listpack, Ziplist, Zipmap};
+use crate::rdb::packed::{ListpackWriter, PackedCursor, intset};
 
 /// Returns the elements as text.
 fn elements(encoding: PackedEncoding, bytes: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
@@ -13,7 +13,7 @@ fn elements(encoding: PackedEncoding, bytes: &[u8]) -> Result<Vec<Vec<u8>>, &'st
     Ok(all)
 }
 
-fn listpack<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
+pub(super) fn listpack<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
     let mut writer = ListpackWriter::new();
     for element in elements {
         writer.push(element.as_ref());
@@ -130,6 +130,33 @@ fn a_zipmap_has_its_pairs() {
     assert!(elements(Zipmap, b"\x01\xFE\x01\x00\x00\x00f\x01\x00v\xFF").is_err());
 }
 
+#[test]
+fn an_intset_has_the_integers_that_were_written() {
+    let edges = [i64::MIN, i32::MIN.into(), -32_769, -32_768, -1, 0, 1, 32_767, 32_768];
+    let edges: Vec<i64> =
+        edges.into_iter().chain([i32::MAX.into(), 2_147_483_648, i64::MAX]).collect();
+    for from in 0..edges.len() {
+        for to in from + 1..=edges.len() {
+            let integers = &edges[from..to];
+            let wanted = integers.iter().map(|integer| integer.to_string().into_bytes()).collect();
+            assert_eq!(elements(Intset, &intset(integers)), Ok(wanted));
+        }
+    }
+    let refused = [
+        // Empty, as in Redis; of an unknown width; not in order; an integer twice; too few, too many.
+        &b"\x02\x00\x00\x00\x00\x00\x00\x00"[..],
+        b"\x03\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00",
+        b"\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x01\x00",
+        b"\x02\x00\x00\x00\x02\x00\x00\x00\x01\x00\x01\x00",
+        b"\x02\x00\x00\x00\x02\x00\x00\x00\x01\x00",
+        b"\x02\x00\x00\x00\x01\x00\x00\x00\x01\x00\x02\x00",
+        b"\x08\x00\x00\x00\xFF\xFF\xFF\xFF\x01\x00",
+    ];
+    for bytes in refused {
+        assert!(elements(Intset, bytes).is_err(), "{}", bytes.escape_ascii());
+    }
+}
+
 fn examples() -> Vec<(PackedEncoding, Vec<u8>)> {
     let strings = ["", "red", "1", "-1", "300", "70000", "-2000000", "5000000000", "s\u{fc}d"];
     let long = strings.map(str::to_owned).into_iter().chain(["s".repeat(70), "s".repeat(5000)]);
@@ -140,6 +167,8 @@ fn examples() -> Vec<(PackedEncoding, Vec<u8>)> {
         (Listpack, listpack(&long.collect::<Vec<_>>())),
         (Ziplist, ziplist(&parts)),
         (Zipmap, zipmap().0),
+        (Intset, intset(&[-7, 0, 300])),
+        (Intset, intset(&[i64::MIN, i64::MAX])),
     ]
 }
 
@@ -150,12 +179,19 @@ fn every_truncation_is_refused() {
             assert!(elements(encoding, &bytes[..end]).is_err(), "{encoding:?} of {end} bytes");
             let mut ended = bytes[..end].to_vec();
             ended.push(255);
-            if encoding != Zipmap && ended.len() > 4 {
+            if !matches!(encoding, Zipmap | Intset) && ended.len() > 4 {
                 let total = ended.len() as u32;
                 ended[..4].copy_from_slice(&total.to_le_bytes());
             }
-            let is_whole = ended == bytes;
-            assert_eq!(elements(encoding, &ended).is_ok(), is_whole, "{encoding:?}, {end} bytes");
+            // An intset has no end mark, so this may be its last byte.
+            if encoding != Intset || end + 1 < bytes.len() {
+                let is_whole = ended == bytes;
+                assert_eq!(
+                    elements(encoding, &ended).is_ok(),
+                    is_whole,
+                    "{encoding:?}, {end} bytes"
+                );
+            }
         }
         let longer = [&bytes[..], b"\xFF"].concat();
         assert!(elements(encoding, &longer).is_err());

@@ -40,7 +40,7 @@ fn a_time_before_1970_has_passed() {
     assert!(entries.len() == 2 && entries.iter().all(|entry| entry.expires_at == Some(0)));
 }
 
-/// Values that are skipped, hashes among them as nobody reads their pairs: the number of the type, and the value.
+/// Values that are skipped, collections among them as nobody reads their items: the number of the type, and the value.
 fn values() -> Vec<(u8, Kind, Vec<u8>)> {
     let group_1 = b"\x01\x01g\x01\x02\x01----------------\x08\x07\x06\x05\x04\x03\x02\x01\x05\x01\x01c\x08\x07\x06\x05\
                     \x04\x03\x02\x01\x01----------------";
@@ -83,12 +83,15 @@ fn values() -> Vec<(u8, Kind, Vec<u8>)> {
 }
 
 #[test]
-fn values_of_other_types_are_skipped() {
+fn values_that_nobody_reads_are_skipped() {
     for (number, kind, value) in values() {
         let value = [&[number, 1, b'k'][..], &value, b"\x00\x01a\x01b"].concat();
         let found = content(&file(12, &value));
         assert_eq!(found.len(), 2, "type {number}");
         let wanted = match number {
+            1 | 10 | 14 | 18 => RdbValue::List,
+            2 | 11 | 20 => RdbValue::Set,
+            3 | 5 | 12 | 17 => RdbValue::SortedSet,
             4 | 9 | 13 | 16 => RdbValue::Hash,
             _ => RdbValue::Skipped(kind),
         };

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 fn restore(payload: &[u8]) -> Result<Cow<'_, [u8]>, PayloadError> {
     match payload::restore(payload)? {
         PayloadValue::String(value) => Ok(value),
-        PayloadValue::Hash(_) => panic!("a hash"),
+        _ => panic!("a collection"),
     }
 }
 

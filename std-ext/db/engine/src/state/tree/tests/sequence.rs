@@ -159,8 +159,9 @@ fn a_queue_fills_its_nodes_in_both_directions() {
                     check_kind(versions.tree, true);
                 }
             }
-            let percent = versions.tree.bytes * 100 / (length as u64 * (2 + 10 + 6));
-            assert!(percent < 115, "{percent}% of the bytes of the entries");
+            // A leaf has room for 37 entries.
+            let blocks = check_kind(versions.tree, true);
+            assert!(blocks < length / 32, "{blocks} blocks");
             versions.end();
         }
     }
@@ -177,4 +178,70 @@ fn a_full_sequence_refuses_values() {
     assert_eq!((refused, tree), (Err(TooManyEntries), before));
     free_all(replaced.into_iter().chain([TreePart::whole(tree)]), 100);
     assert_eq!(live(), 0);
+}
+
+/// Returns a sequence of short values, and some long ones, that was made in a window.
+fn sequence_of(number: usize, window: u64) -> Tree {
+    let (mut tree, mut replaced) = (Tree::new(window), Vec::new());
+    for index in 0..number {
+        let mut edit = Edit { window, replaced: &mut replaced };
+        let value = [7; 300];
+        let value = if index % 100 == 0 { &value[..] } else { &value[..10] };
+        // SAFETY: the tree is the newest version.
+        unsafe { tree.insert_at(&mut edit, index, value) }.unwrap();
+    }
+    assert!(replaced.is_empty(), "blocks of the present window are left to older versions");
+    tree
+}
+
+#[test]
+fn a_range_is_cut_out_as_whole_subtrees() {
+    let number = 20_000;
+    for range in [0..number, 0..19_000, 1000..number, 5000..15_000, 7777..7778] {
+        let mut tree = sequence_of(number, 1);
+        let (blocks, mut replaced) = (check_kind(tree, true), Vec::new());
+        let mut edit = Edit { window: 2, replaced: &mut replaced };
+        // SAFETY: the tree is the newest version.
+        unsafe { tree.remove_range(&mut edit, range.start, range.len()) };
+        let left = check_kind(tree, true);
+        assert!(replaced.len() < 200, "{} parts", replaced.len());
+        assert!(replaced.iter().all(|part| part.birth() == 1), "a new block is left to others");
+        assert!(live() >= blocks, "blocks of the version before are freed");
+        free_all(replaced, 100);
+        assert_eq!(live(), left, "blocks of a range that was cut out are left");
+        free_all([TreePart::whole(tree)], 100);
+        assert_eq!(live(), 0);
+    }
+}
+
+#[test]
+fn a_range_of_the_present_window_is_freed_at_once() {
+    let (mut tree, mut replaced) = (sequence_of(20_000, 1), Vec::new());
+    for (window, parts) in [(1, false), (2, true)] {
+        let mut edit = Edit { window, replaced: &mut replaced };
+        // SAFETY: the tree is the newest version.
+        unsafe {
+            tree.insert_at(&mut edit, 9000, &[1; 500]).unwrap();
+            tree.remove_range(&mut edit, 2000, 8000);
+        }
+        let left = check_kind(tree, true);
+        assert_eq!(replaced.is_empty(), !parts, "parts that are left to older versions");
+        free_all(replaced.drain(..), 100);
+        assert_eq!(live(), left, "blocks are left");
+    }
+    free_all([TreePart::whole(tree)], 100);
+    assert_eq!(live(), 0);
+}
+
+/// Nodes next to the seam are merged with others, also if their parents have no other child.
+#[test]
+fn a_few_values_at_both_ends_of_a_range_take_little_memory() {
+    let mut versions = Versions::<Values>::new();
+    for index in 0..10_000 {
+        versions.insert_at(index, vec![2; 10].into());
+    }
+    versions.publish(1);
+    versions.remove_range(1, 9_998);
+    assert_eq!(check_kind(versions.tree, true), 1, "more than a leaf");
+    versions.end();
 }

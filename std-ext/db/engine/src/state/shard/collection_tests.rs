@@ -1,33 +1,39 @@
-//! Hashes beside a model, through changes, publications, undone changes, rollbacks, renames and snapshots.
+//! Values of all types but string beside a model, through changes, publications, undone changes, rollbacks, renames and snapshots.
 
 use super::*;
 use crate::Options;
+use crate::request::{Score, ValueType};
 use crate::state::random::Random;
 use crate::state::tree::live_blocks;
-use std::collections::{BTreeMap, HashMap};
+use crate::state::value::collection::CollectionEdit;
+use std::collections::HashMap;
 
-/// A value of the model: a hash, or a string.
+/// A value of the model.
 #[derive(Clone, Debug, PartialEq)]
 enum Model {
-    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Text(Vec<u8>),
+    /// Names with values: those of hashes and sets in order of the names.
+    Entries(ValueType, Vec<Entry>),
 }
+
+type Entry = (Vec<u8>, Vec<u8>);
 
 type Keys = HashMap<Vec<u8>, Model>;
 
 fn value_of(record: Record) -> Model {
-    match record.value() {
-        Value::Hash(hash) => {
-            let mut found = BTreeMap::new();
-            hash.visit(&mut |field, value| {
-                assert!(found.insert(field.to_vec(), value.to_vec()).is_none(), "a field twice");
-                true
-            });
-            assert_eq!(found.len(), hash.len(), "a hash has another length than its record says");
-            Model::Hash(found)
-        }
-        Value::String(value) => Model::Text(string::read(value, None, <[u8]>::to_vec)),
+    let value = record.value();
+    if let Some(text) = value.string() {
+        return Model::Text(string::read(text, None, <[u8]>::to_vec));
     }
+    let (value_type, mut found) = (value.value_type(), Vec::new());
+    value.each_part(None, &mut |part| {
+        let entries = part.packed().unwrap().iter();
+        found.extend(entries.map(|(name, value)| (name.to_vec(), value.to_vec())));
+    });
+    if matches!(value_type, ValueType::Hash | ValueType::Set) {
+        found.sort();
+    }
+    Model::Entries(value_type, found)
 }
 
 fn compare(records: impl Iterator<Item = Record>, keys: &Keys) {
@@ -83,39 +89,35 @@ impl Checked<'_> {
                     self.keys.insert(to, moved);
                 }
             }
-            _ => self.change_hash(key, stored),
+            _ => self.change_entries(key, stored),
         }
     }
 
-    fn change_hash(&mut self, key: Vec<u8>, stored: Option<Record>) {
-        let current = stored.filter(|record| record.hash().is_some());
-        let mut hash = match self.keys.remove(&key) {
-            Some(Model::Hash(hash)) => hash,
-            _ => BTreeMap::new(),
+    fn change_entries(&mut self, key: Vec<u8>, stored: Option<Record>) {
+        const TYPES: [ValueType; 4] =
+            [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
+        // By the key, mostly: so values become long.
+        let place = if self.below(8) == 0 { self.below(4) } else { u64::from(key[3]) };
+        let value_type = TYPES[place as usize % 4];
+        let current = stored.filter(|record| record.value().value_type() == value_type);
+        let mut entries = match self.keys.remove(&key) {
+            Some(Model::Entries(of, entries)) if of == value_type => entries,
+            _ => Vec::new(),
         };
-        let fields = [3, 40, 400][self.below(3) as usize];
-        let (steps, removes) = (1 + self.below(fields), self.below(3));
-        let changes: Vec<(Vec<u8>, Option<Vec<u8>>)> = (0..steps)
-            .map(|_| {
-                let field = format!("field {}", self.below(fields)).into_bytes();
-                let length = [0, 8, 60, 300][self.below(4) as usize];
-                let value = vec![self.random.next() as u8; length];
-                (field, (self.below(3) >= removes).then_some(value))
-            })
-            .collect();
-        self.core.edit_hash(stored, current, &key, None, |edit| {
-            for (field, value) in changes {
-                match value {
-                    Some(value) => {
-                        let is_new = edit.set(&field, &value);
-                        assert_eq!(is_new, hash.insert(field, value).is_none());
-                    }
-                    None => assert_eq!(edit.remove(&field), hash.remove(&field).is_some()),
+        let names = [3, 40, 400][self.below(3) as usize];
+        let (steps, removes) = (1 + self.below(names), self.below(3));
+        let random = &mut self.random;
+        self.core.edit_collection(value_type, (stored, current), &key, None, |edit| {
+            for _ in 0..steps {
+                let mut below = |bound: u64| random.next() % bound;
+                match value_type {
+                    ValueType::List => splice(edit, &mut entries, names, &mut below),
+                    _ => change_name(edit, &mut entries, (names, removes), &mut below),
                 }
             }
         });
-        if !hash.is_empty() {
-            self.keys.insert(key, Model::Hash(hash));
+        if !entries.is_empty() {
+            self.keys.insert(key, Model::Entries(value_type, entries));
         }
     }
 
@@ -191,6 +193,65 @@ impl Checked<'_> {
     }
 }
 
+/// Stores or removes a name of a hash, a set or a sorted set.
+fn change_name(
+    edit: &mut CollectionEdit<'_>,
+    entries: &mut Vec<Entry>,
+    (names, removes): (u64, u64),
+    below: &mut dyn FnMut(u64) -> u64,
+) {
+    let name = format!("name {}", below(names)).into_bytes();
+    let there = entries.iter().position(|(other, _)| *other == name);
+    if below(3) < removes {
+        assert_eq!(edit.remove(&name), there.is_some());
+        there.map(|at| entries.remove(at));
+        return;
+    }
+    let value = match edit.value_type {
+        ValueType::Hash => {
+            let length = [0, 8, 60, 300][below(4) as usize];
+            vec![below(256) as u8; length]
+        }
+        ValueType::SortedSet => {
+            let scores = [0.0, -0.0, 1.5, -1.5, below(1000) as f64, f64::INFINITY];
+            Score::new(scores[below(6) as usize]).unwrap().bytes().to_vec()
+        }
+        _ => Vec::new(),
+    };
+    let is_new = match edit.value_type {
+        ValueType::Hash => edit.set_field(&name, &value),
+        ValueType::SortedSet => edit.set_score(&name, Score::parse(&value).unwrap()),
+        _ => edit.add_member(&name),
+    };
+    assert_eq!(is_new, there.is_none());
+    there.map(|at| entries.remove(at));
+    entries.push((name, value));
+    let is_scored = edit.value_type == ValueType::SortedSet;
+    entries.sort_by(|one, other| {
+        let score = |entry: &Entry| is_scored.then(|| Score::parse(&entry.1).unwrap());
+        score(one).cmp(&score(other)).then_with(|| one.0.cmp(&other.0))
+    });
+}
+
+/// Replaces some elements of a list.
+fn splice(
+    edit: &mut CollectionEdit<'_>,
+    entries: &mut Vec<Entry>,
+    most: u64,
+    below: &mut dyn FnMut(u64) -> u64,
+) {
+    let len = entries.len() as u64;
+    // At an end, mostly.
+    let at = [0, len, below(len + 1)][below(3) as usize];
+    let remove = if below(3) == 0 { below(len - at + 1).min(most) } else { 0 };
+    let added: Vec<Entry> = (0..below(4))
+        .map(|_| (vec![below(256) as u8; [0, 3, 30, 300][below(4) as usize]], Vec::new()))
+        .collect();
+    let elements: Vec<&[u8]> = added.iter().map(|(element, _)| &element[..]).collect();
+    edit.splice(at as usize, remove as usize, &elements);
+    entries.splice(at as usize..(at + remove) as usize, added);
+}
+
 fn run(seed: u64, steps: usize) {
     let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
     let shard = Shard::new(ShardContext { limit, ..ShardContext::default() });
@@ -203,7 +264,7 @@ fn run(seed: u64, steps: usize) {
 }
 
 #[test]
-fn hashes_are_as_the_model_through_undo_rollback_and_snapshots() {
+fn values_are_as_the_model_through_undo_rollback_and_snapshots() {
     let before = live_blocks();
     for seed in 0..12 {
         run(seed, 250);
@@ -225,17 +286,17 @@ fn shard_with(fields: u32) -> Shard {
 
 fn add_fields(core: &mut Core, fields: std::ops::Range<u32>) -> Record {
     let old = core.find(b"long");
-    core.edit_hash(old, old, b"long", None, |edit| {
+    core.edit_collection(ValueType::Hash, (old, old), b"long", None, |edit| {
         for number in fields {
-            edit.set(&number.to_be_bytes(), b"value");
+            edit.set_field(&number.to_be_bytes(), b"value");
         }
     });
     core.find(b"long").unwrap()
 }
 
 fn fields(record: Record) -> usize {
-    let Model::Hash(hash) = value_of(record) else { panic!("another type") };
-    hash.len()
+    let Model::Entries(_, fields) = value_of(record) else { panic!("another type") };
+    fields.len()
 }
 
 /// Whether the last change has changed a tree in place.

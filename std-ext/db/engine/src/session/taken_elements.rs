@@ -1,0 +1,74 @@
+//! Operations that take elements from lists: from one list to another, and from the first of several.
+
+use super::multi_key::ApplyMany;
+use crate::request::{
+    Answer, Change, ElementListBuilder, End, LONGEST_KEY, ListChange, Popped, RequestError,
+    ValueType,
+};
+use crate::state::record::Record;
+use crate::state::value::Value;
+
+impl ApplyMany<'_, '_> {
+    /// Takes the element at an end of a list, and adds it at an end of another one, or of the same.
+    pub(super) fn move_element(
+        &mut self,
+        (from, take): (&[u8], End),
+        (to, put): (&[u8], End),
+        answer: &mut dyn FnMut(Answer<'_>),
+    ) {
+        let Some(source) = self.find_source(from) else { return answer(Answer::Nil) };
+        let element = match source.value() {
+            Value::List(list) => list.nth(if take == End::Front { 0 } else { list.len() - 1 }),
+            _ => return answer(Answer::Error(RequestError::WrongType)),
+        };
+        let Some(element) = element.map(<[u8]>::to_vec) else { return answer(Answer::Nil) };
+        if let Err(error) = self.check_destination(to).and_then(|()| self.take_room(element.len()))
+        {
+            return answer(Answer::Error(error));
+        }
+        // In Redis's order. So the list of a single element stays, with its expiration, if it is both.
+        let push = ListChange::Push { end: put, elements: &[&element], if_present: false };
+        self.change(to, &Change::List(push), &mut |_| {});
+        let pop = ListChange::Pop { end: take, count: None, most: usize::MAX };
+        self.change(from, &Change::List(pop), &mut |_| {});
+        answer(Answer::Bytes(&element));
+    }
+
+    fn check_destination(&mut self, to: &[u8]) -> Result<(), RequestError> {
+        if to.len() > LONGEST_KEY {
+            return Err(RequestError::KeyTooLong);
+        }
+        let is_list = |record: Record| record.value().value_type() == ValueType::List;
+        self.find_alive(to).is_none_or(is_list).then_some(()).ok_or(RequestError::WrongType)
+    }
+
+    /// Takes elements from the first of these keys that has any.
+    pub(super) fn pop_first(
+        &mut self,
+        keys: &[&[u8]],
+        (popped, count, most): (Popped, usize, usize),
+        answer: &mut dyn FnMut(Answer<'_>),
+    ) {
+        for key in keys {
+            let Some(record) = self.find_source(key) else { continue };
+            let (value_type, change) = match popped {
+                Popped::List(end) => (
+                    ValueType::List,
+                    Change::List(ListChange::Pop { end, count: Some(count), most }),
+                ),
+            };
+            if record.value().value_type() != value_type {
+                return answer(Answer::Error(RequestError::WrongType));
+            }
+            let mut found = ElementListBuilder::new(most);
+            found.push(key);
+            self.change(key, &change, &mut |popped| {
+                if let Answer::Elements(elements, _) = popped {
+                    elements.iter().for_each(|element| found.push_or_nil(element));
+                }
+            });
+            return answer(Answer::Elements(found.list(), 0));
+        }
+        answer(Answer::Nil);
+    }
+}
