@@ -16,7 +16,8 @@ use crate::command::reply_writer::{ReplyFailure, ReplyStep, ReplyWriter};
 use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
 use crate::request::{
-    Change, Combination, CombinationQuery, DatabaseQuery, MultiKeyOp, Query, Request, RequestError};
+    Change, Combination, CombinationQuery, DatabaseQuery, MultiKeyOp, Query, Request, RequestError,
+};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 #[cfg(feature = "scripts")]

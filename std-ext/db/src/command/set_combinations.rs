@@ -25,14 +25,12 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
         .syntax("numkeys/integer key#0... [LIMIT limit/integer]")
         .summary("Counts the members that several sets have in common.")
         .takes_time("O(N*M log L), N members of the smallest of M sets, L of the largest"),
-    command("sinterstore", -3, "write denyoom", |e, a| {
-        e.store_sets(SetOperation::Intersection, a)
-    })
-    .keys(&[key(1, RW | UPDATE), key(2, RO | ACCESS).to(-1, 1)])
-    .since("1.0.0", Group::Set)
-    .syntax("destination#0 key#1...")
-    .summary("Stores the members that several sets have in common.")
-    .takes_time("O(N*M log L), N members of the smallest of M sets, L of the largest"),
+    command("sinterstore", -3, "write denyoom", |e, a| e.store_sets(SetOperation::Intersection, a))
+        .keys(&[key(1, RW | UPDATE), key(2, RO | ACCESS).to(-1, 1)])
+        .since("1.0.0", Group::Set)
+        .syntax("destination#0 key#1...")
+        .summary("Stores the members that several sets have in common.")
+        .takes_time("O(N*M log L), N members of the smallest of M sets, L of the largest"),
     command("sunion", -2, "readonly", |e, a| e.combine_sets(SetOperation::Union, &a[1..]))
         .keys(&[key(1, RO | ACCESS).to(-1, 1)])
         .since("1.0.0", Group::Set)

@@ -9,11 +9,11 @@ use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyRange, KeyUse, OW, RO, UPDATE, key};
 use crate::number;
-use crate::score;
 use crate::request::{
     Aggregate, Combination, CombinationQuery, MultiKeyOp, RequestError, Score, Scoring,
     SetOperation, ValueType,
 };
+use crate::score;
 
 /// The commands of this family.
 pub(in crate::command) const COMMANDS: &[Row<Run>] = &[

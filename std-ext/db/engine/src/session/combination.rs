@@ -314,3 +314,4 @@ fn with_sorted_integers(list: ElementListBuilder, most: usize) -> ElementListBui
     members.iter().for_each(|member| sorted.push(member));
     sorted
 }
+

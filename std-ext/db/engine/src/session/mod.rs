@@ -5,6 +5,8 @@
 
 mod bitwise;
 mod combination;
+#[cfg(test)]
+mod combination_tests;
 mod database;
 mod database_query;
 mod locked;
