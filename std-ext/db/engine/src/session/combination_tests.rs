@@ -246,7 +246,7 @@ fn scores_are_weighed_and_aggregated() {
         // Unlike an intersection, a union counts the product of 0 and an infinity as 0 before it adds.
         (
             with(union, both, &[score(0.0), score(1.0)], Aggregate::Sum),
-            &[("up", -inf), ("c", -2.0), ("z", 0.0), ("a", 0.0), ("b", 3.5)],
+            &[("up", -inf), ("c", -2.0), ("a", 0.0), ("z", 0.0), ("b", 3.5)],
         ),
         (with(inter, both, &[score(0.0), score(0.0)], Aggregate::Max), &[("b", 0.0), ("up", 0.0)]),
         (with(SetOperation::Difference, keys, none, Aggregate::Sum), &[("a", 1.0)]),
