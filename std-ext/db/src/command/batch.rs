@@ -192,6 +192,7 @@ impl<'a> RequestBatch<'a> {
                 | MultiKeyOp::StoreCombination(..)
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
+                | MultiKeyOp::Sort { .. }
                 | MultiKeyOp::Move { .. }
         );
         self.requests.push(Request::MultiKey(op));

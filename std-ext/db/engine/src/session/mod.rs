@@ -24,6 +24,7 @@ mod read_list;
 mod read_set;
 mod read_sorted_set;
 mod scan;
+mod sorted;
 mod store_combination;
 mod taken_elements;
 mod transaction;
