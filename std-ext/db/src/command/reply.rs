@@ -4,7 +4,7 @@ use crate::command::arguments::ArgumentError;
 use crate::command::dumped::dumped;
 use crate::command::lcs::LcsOptions;
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, StoredValue, ValueType};
+use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -27,6 +27,8 @@ pub(crate) enum ReplyKind {
     Fields,
     /// An array of elements, which may be null.
     Elements,
+    /// A set of elements.
+    Members,
     /// An array of elements, or a null array.
     ElementsOrNull,
     /// A key, and an array of the elements that were removed from it; or a null array.
@@ -35,6 +37,8 @@ pub(crate) enum ReplyKind {
     Integers,
     /// The first of such integers, or null.
     FirstInteger,
+    /// As `Pairs`, of members of a sorted set and their scores.
+    Scored,
     /// A map, of elements that alternate between fields and values.
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
@@ -184,6 +188,10 @@ impl ReplyKind {
                     None => out.null(),
                 });
             }
+            (Self::Members, Answer::Elements(elements, _)) => {
+                out.set(elements.len());
+                elements.iter().for_each(|element| write_element(out, element));
+            }
             (Self::Elements | Self::ElementsOrNull, Answer::Elements(elements, _)) => {
                 write_elements(out, elements);
             }
@@ -203,9 +211,14 @@ impl ReplyKind {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
             }
-            (Self::Pairs, Answer::Elements(elements, _)) => write_pairs(out, elements),
             (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
             (Self::PoppedOne, _) => out.null_array(),
+            (Self::Pairs, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_element);
+            }
+            (Self::Scored, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_score);
+            }
             (Self::Scanned, Answer::Elements(elements, next)) => {
                 write_cursor(out, next);
                 write_elements(out, elements);
@@ -277,19 +290,32 @@ fn write_element(out: &mut RespWriter<'_>, element: Option<&[u8]>) {
     }
 }
 
-/// Writes elements that alternate between fields and values.
-fn write_pairs(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
+/// Writes the score of a member.
+fn write_score(out: &mut RespWriter<'_>, stored: Option<&[u8]>) {
+    match stored.and_then(Score::parse) {
+        Some(score) => out.double(score.get()),
+        None => out.null(),
+    }
+}
+
+/// Writes elements that alternate between names and values, which `write_value` writes.
+fn write_pairs(
+    out: &mut RespWriter<'_>,
+    elements: ElementList<'_>,
+    write_value: fn(&mut RespWriter<'_>, Option<&[u8]>),
+) {
     let is_nested = out.protocol() == Protocol::Three;
     out.array(if is_nested { elements.len() / 2 } else { elements.len() });
     for (at, element) in elements.iter().enumerate() {
         if is_nested && at % 2 == 0 {
             out.array(2);
         }
-        write_element(out, element);
+        let write = if at % 2 == 0 { write_element } else { write_value };
+        write(out, element);
     }
 }
 
-/// Begins the reply of SCAN and HSCAN, up to the elements.
+/// Begins the reply of SCAN and its like, up to the elements.
 fn write_cursor(out: &mut RespWriter<'_>, next: u64) {
     out.array(2);
     out.bulk(itoa::Buffer::new().format(next).as_bytes());

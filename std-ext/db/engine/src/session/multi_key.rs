@@ -272,6 +272,10 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::StoreCombination(to, combination) => {
+                self.store_combination(to, combination)
+            }
+            MultiKeyOp::MoveMember { from, to, member } => self.move_member((from, to), member),
             MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Move { key, to } => self.move_key(key, to),

@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 129] = [
+pub(super) const ABSENT: [(&str, &str); 105] = [
     ("blmove", "write list slow blocking"),
     ("blmpop", "write list slow blocking"),
     ("blpop", "write list slow blocking"),
@@ -59,23 +59,6 @@ pub(super) const ABSENT: [(&str, &str); 129] = [
     ("psync", "admin slow dangerous"),
     ("replconf", "admin slow dangerous"),
     ("restore-asking", "keyspace write slow dangerous"),
-    ("sadd", "write set fast"),
-    ("scard", "read set fast"),
-    ("sdiff", "read set slow"),
-    ("sdiffstore", "write set slow"),
-    ("sinter", "read set slow"),
-    ("sintercard", "read set slow"),
-    ("sinterstore", "write set slow"),
-    ("sismember", "read set fast"),
-    ("smembers", "read set slow"),
-    ("smismember", "read set fast"),
-    ("smove", "write set fast"),
-    ("spop", "write set fast"),
-    ("srandmember", "read set slow"),
-    ("srem", "write set fast"),
-    ("sscan", "read set slow"),
-    ("sunion", "read set slow"),
-    ("sunionstore", "write set slow"),
     ("sync", "admin slow dangerous"),
     ("xack", "write stream fast"),
     ("xadd", "write stream fast"),
@@ -105,12 +88,7 @@ pub(super) const ABSENT: [(&str, &str); 129] = [
     ("zadd", "write sortedset fast"),
     ("zcard", "read sortedset fast"),
     ("zcount", "read sortedset fast"),
-    ("zdiff", "read sortedset slow"),
-    ("zdiffstore", "write sortedset slow"),
     ("zincrby", "write sortedset fast"),
-    ("zinter", "read sortedset slow"),
-    ("zintercard", "read sortedset slow"),
-    ("zinterstore", "write sortedset slow"),
     ("zlexcount", "read sortedset fast"),
     ("zmpop", "write sortedset slow"),
     ("zmscore", "read sortedset fast"),
@@ -132,6 +110,4 @@ pub(super) const ABSENT: [(&str, &str); 129] = [
     ("zrevrank", "read sortedset fast"),
     ("zscan", "read sortedset slow"),
     ("zscore", "read sortedset fast"),
-    ("zunion", "read sortedset slow"),
-    ("zunionstore", "write sortedset slow"),
 ];

@@ -203,7 +203,7 @@ impl KeyRange {
     }
 
     /// The keys behind their number; none if that is invalid.
-    pub(super) fn counted(at: usize, step: usize, arguments: &[&[u8]]) -> Self {
+    pub(crate) fn counted(at: usize, step: usize, arguments: &[&[u8]]) -> Self {
         let count = arguments.get(at).and_then(|count| number::integer(count)).unwrap_or(0);
         let most = arguments.len().saturating_sub(at + 1) / step;
         let count = usize::try_from(count).ok().filter(|count| *count <= most).unwrap_or(0);
@@ -213,6 +213,7 @@ impl KeyRange {
     /// Returns the positions of the keys.
     pub(crate) fn places(self) -> impl Iterator<Item = usize> + Clone + use<> {
         let also = self.also.map(|(place, _)| place);
-        (self.first..self.end).step_by(self.step).chain(also)
+        let (before, after) = if also < Some(self.first) { (also, None) } else { (None, also) };
+        before.into_iter().chain((self.first..self.end).step_by(self.step)).chain(after)
     }
 }

@@ -3,6 +3,7 @@
 //! A type of value is a variant of [`Value`] and a file here. Each part of the database that looks inside values asks
 //! this module: the compiler names the places that a further type has to fill in.
 
+pub(crate) mod choose;
 pub mod collection;
 pub mod hash;
 pub mod list;
