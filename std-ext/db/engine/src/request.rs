@@ -127,8 +127,8 @@ impl<'a> Request<'a> {
                 }
                 MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
                 MultiKeyOp::Move { key, .. } => key.len(),
-                MultiKeyOp::StoreCombination(to, _) => to.len(),
                 MultiKeyOp::Bitwise { to, .. }
+                | MultiKeyOp::StoreCombination(to, _)
                 | MultiKeyOp::Copy { to, .. }
                 | MultiKeyOp::Sort { to: Some(to), .. } => to.len(),
                 MultiKeyOp::Sort { to: None, .. } => 0,
