@@ -27,7 +27,9 @@ pub use packed::{Packed, PackedEntries, Packer};
 pub(crate) use score::SCORE_BYTES;
 pub use score::Score;
 pub use set::{SetChange, SetQuery};
-pub use sorted_set::{SortedSetChange, SortedSetQuery};
+pub use sorted_set::{
+    ScoreCondition, SortedSetChange, SortedSetQuery, SortedSetRange, SortedSetSelection,
+};
 pub use value::{OwnedValue, StoredValue, ValueType};
 
 /// Longest key, in bytes.
@@ -115,6 +117,8 @@ impl<'a> Request<'a> {
                 MultiKeyOp::Move { key, .. } => key.len(),
                 MultiKeyOp::Bitwise { to, .. }
                 | MultiKeyOp::Copy { to, .. }
+                // The members are not counted.
+                | MultiKeyOp::StoreRange { to, .. }
                 | MultiKeyOp::StoreSorted { to, .. } => to.len(),
                 // The element that is moved is not counted.
                 MultiKeyOp::MoveElement { from, to, .. } => from.len() + to.len(),
@@ -601,6 +605,16 @@ pub enum MultiKeyOp<'a> {
         /// The answer's reply may take as many bytes.
         most: usize,
     },
+    /// Stores some members of a sorted set in another key, without expiration; if there are none, removes that key.
+    /// [`Answer::Int`], their number.
+    StoreRange {
+        /// The key of the sorted set.
+        from: &'a [u8],
+        /// Which members.
+        selection: SortedSetSelection<'a>,
+        /// The key of the result.
+        to: &'a [u8],
+    },
     /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
     /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
     StoreSorted {
@@ -622,6 +636,11 @@ pub enum MultiKeyOp<'a> {
 pub enum Popped {
     /// Elements at an end of a list.
     List(End),
+    /// Members of a sorted set, each before its score.
+    SortedSet {
+        /// Whether they are those with the lowest scores, and not with the highest.
+        lowest: bool,
+    },
 }
 
 impl<'a> MultiKeyOp<'a> {
@@ -635,6 +654,7 @@ impl<'a> MultiKeyOp<'a> {
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
             | Self::MoveElement { from, to, .. }
+            | Self::StoreRange { from, to, .. }
             | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
@@ -655,6 +675,7 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }
             | Self::MoveElement { .. }
+            | Self::StoreRange { .. }
             // As in Redis, although it only removes a key.
             | Self::StoreSorted { .. }
             | Self::Copy { .. } => true,
@@ -752,6 +773,8 @@ pub enum RequestError {
     HashNotAnInteger,
     /// The value of a hash's field is no number.
     HashNotAFloat,
+    /// The sum of two scores is not a number.
+    ScoreNotANumber,
     /// The value is no HyperLogLog.
     NotHyperLogLog,
     /// The value begins as a HyperLogLog, and is none.
@@ -787,6 +810,7 @@ impl fmt::Display for RequestError {
             Self::NoFrequency => "the eviction policy does not count accesses",
             Self::NotADigest => "must be exactly 16 hexadecimal characters",
             Self::Overflow => "increment or decrement would overflow",
+            Self::ScoreNotANumber => "resulting score is not a number (NaN)",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",

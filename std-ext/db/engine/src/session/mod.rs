@@ -20,6 +20,7 @@ mod read_list;
 mod read_set;
 mod read_sorted_set;
 mod scan;
+mod store_range;
 mod taken_elements;
 mod transaction;
 

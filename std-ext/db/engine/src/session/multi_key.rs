@@ -243,6 +243,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::StoreRange { from, selection, to } => {
+                self.store_range((from, selection), to)
+            }
             MultiKeyOp::StoreSorted { from, .. } if self.find_source(from).is_some() => {
                 Answer::Error(RequestError::WrongType)
             }
@@ -299,7 +302,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         alive
     }
 
-    fn note_miss(&mut self, key: &[u8]) {
+    pub(super) fn note_miss(&mut self, key: &[u8]) {
         self.core(key).events.note_miss(key);
     }
 

@@ -3,7 +3,7 @@
 use super::multi_key::ApplyMany;
 use crate::request::{
     Answer, Change, ElementListBuilder, End, LONGEST_KEY, ListChange, Popped, RequestError,
-    ValueType,
+    SortedSetChange, ValueType,
 };
 use crate::state::record::Record;
 use crate::state::value::Value;
@@ -55,6 +55,10 @@ impl ApplyMany<'_, '_> {
                 Popped::List(end) => (
                     ValueType::List,
                     Change::List(ListChange::Pop { end, count: Some(count), most }),
+                ),
+                Popped::SortedSet { lowest } => (
+                    ValueType::SortedSet,
+                    Change::SortedSet(SortedSetChange::Pop { lowest, count, most }),
                 ),
             };
             if record.value().value_type() != value_type {
