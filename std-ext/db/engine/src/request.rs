@@ -611,7 +611,7 @@ pub enum MultiKeyOp<'a> {
         /// The key of the sorted set.
         from: &'a [u8],
         /// Which members.
-        selection: SortedSetSelection<'a>,
+        selection: &'a SortedSetSelection<'a>,
         /// The key of the result.
         to: &'a [u8],
     },

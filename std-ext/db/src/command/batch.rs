@@ -187,6 +187,7 @@ impl<'a> RequestBatch<'a> {
         self.produces_values |= matches!(
             op,
             MultiKeyOp::Bitwise { .. }
+                | MultiKeyOp::StoreRange { .. }
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
                 | MultiKeyOp::Move { .. }

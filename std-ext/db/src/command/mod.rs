@@ -74,6 +74,8 @@ mod secret;
 mod server;
 mod slowlog;
 mod sort;
+mod sorted_ranges;
+mod sorted_sets;
 mod stored_answer;
 mod strings;
 mod syntax;

@@ -4,7 +4,7 @@ use crate::command::arguments::ArgumentError;
 use crate::command::dumped::dumped;
 use crate::command::lcs::LcsOptions;
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, StoredValue, ValueType};
+use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -35,6 +35,16 @@ pub(crate) enum ReplyKind {
     Integers,
     /// The first of such integers, or null.
     FirstInteger,
+    /// As `Pairs`, of members of a sorted set and their scores.
+    Scored,
+    /// A flat array of such elements.
+    FlatScored,
+    /// A key, and an array with an array for each member that was removed from it and its score; or a null array.
+    PoppedScored,
+    /// A score, or null.
+    Score,
+    /// An array of scores and nulls.
+    Scores,
     /// A map, of elements that alternate between fields and values.
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
@@ -203,7 +213,31 @@ impl ReplyKind {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
             }
-            (Self::Pairs, Answer::Elements(elements, _)) => write_pairs(out, elements),
+            (Self::Pairs, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_element);
+            }
+            (Self::Scored, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_score);
+            }
+            (Self::FlatScored, Answer::Elements(elements, _)) => {
+                out.array(elements.len());
+                write_scored(elements.iter(), |_| {}, out);
+            }
+            // ZPOPMIN of a missing key.
+            (Self::Scored | Self::FlatScored, _) => out.array(0),
+            (Self::PoppedScored, Answer::Elements(elements, _)) => {
+                let mut all = elements.iter();
+                out.array(2);
+                write_element(out, all.next().flatten());
+                out.array(elements.len() / 2);
+                write_scored(all, |out| out.array(2), out);
+            }
+            (Self::PoppedScored, _) => out.null_array(),
+            (Self::Score, Answer::Score(score)) => out.double(score.get()),
+            (Self::Scores, Answer::Elements(elements, _)) => {
+                out.array(elements.len());
+                elements.iter().for_each(|score| write_score(out, score));
+            }
             (Self::Scanned, Answer::Elements(elements, next)) => {
                 write_cursor(out, next);
                 write_elements(out, elements);
@@ -277,19 +311,45 @@ fn write_element(out: &mut RespWriter<'_>, element: Option<&[u8]>) {
     }
 }
 
-/// Writes elements that alternate between fields and values.
-fn write_pairs(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
+/// Writes the score of a member.
+fn write_score(out: &mut RespWriter<'_>, stored: Option<&[u8]>) {
+    match stored.and_then(Score::parse) {
+        Some(score) => out.double(score.get()),
+        None => out.null(),
+    }
+}
+
+/// Writes members and their scores, and calls `begin` before each.
+fn write_scored<'e>(
+    mut elements: impl Iterator<Item = Option<&'e [u8]>>,
+    begin: fn(&mut RespWriter<'_>),
+    out: &mut RespWriter<'_>,
+) {
+    while let Some(member) = elements.next() {
+        begin(out);
+        write_element(out, member);
+        write_score(out, elements.next().flatten());
+    }
+}
+
+/// Writes elements that alternate between names and values, which `write_value` writes.
+fn write_pairs(
+    out: &mut RespWriter<'_>,
+    elements: ElementList<'_>,
+    write_value: fn(&mut RespWriter<'_>, Option<&[u8]>),
+) {
     let is_nested = out.protocol() == Protocol::Three;
     out.array(if is_nested { elements.len() / 2 } else { elements.len() });
     for (at, element) in elements.iter().enumerate() {
         if is_nested && at % 2 == 0 {
             out.array(2);
         }
-        write_element(out, element);
+        let write = if at % 2 == 0 { write_element } else { write_value };
+        write(out, element);
     }
 }
 
-/// Begins the reply of SCAN and HSCAN, up to the elements.
+/// Begins the reply of SCAN and its like, up to the elements.
 fn write_cursor(out: &mut RespWriter<'_>, next: u64) {
     out.array(2);
     out.bulk(itoa::Buffer::new().format(next).as_bytes());
@@ -338,6 +398,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::WrongType => WRONG_TYPE,
         RequestError::IndexOutOfRange => "ERR index out of range",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
+        RequestError::ScoreNotANumber => "ERR resulting score is not a number (NaN)",
         RequestError::HashNotAFloat => "ERR hash value is not a float",
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
         RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",

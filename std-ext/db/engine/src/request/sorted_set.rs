@@ -35,7 +35,7 @@ pub enum SortedSetQuery<'a> {
     /// Some members in a range: [`Answer::Elements`](super::Answer::Elements). O(log n), and what is found.
     Range {
         /// Which members.
-        selection: SortedSetSelection<'a>,
+        selection: &'a SortedSetSelection<'a>,
         /// Whether each is before its score.
         with_scores: bool,
         /// As in [`Scores`](Self::Scores).

@@ -36,10 +36,14 @@ pub(super) fn answer_sorted_set(
         SortedSetQuery::Range { selection, with_scores, most } => {
             let mut list = ElementListBuilder::new(most);
             if let Some(set) = set {
-                set.visit_range(set.selected(selection), selection.reverse, &mut |member, score| {
-                    push(&mut list, with_scores, (member, score));
-                    !list.is_full()
-                });
+                set.visit_range(
+                    set.selected(selection),
+                    selection.reverse,
+                    &mut |member, score| {
+                        push(&mut list, with_scores, (member, score));
+                        !list.is_full()
+                    },
+                );
             }
             answer(Answer::Elements(list.list(), 0));
         }

@@ -12,7 +12,7 @@ impl ApplyMany<'_, '_> {
     /// Stores the selected members of a sorted set in another key, or in the same.
     pub(super) fn store_range(
         &mut self,
-        (from, selection): (&[u8], SortedSetSelection<'_>),
+        (from, selection): (&[u8], &SortedSetSelection<'_>),
         to: &[u8],
     ) -> Answer<'static> {
         let Some(record) = self.find_source(from) else { return self.store_none(to) };

@@ -133,9 +133,7 @@ fn names(
                 SetChange::Remove(_) => "srem",
             },
         )),
-        (Change::SortedSet(change), _) => {
-            Some((EventFlags::SORTED_SET, sorted_set_event(*change)))
-        }
+        (Change::SortedSet(change), _) => Some((EventFlags::SORTED_SET, sorted_set_event(*change))),
         (Change::RemoveNames(names), _) => match names.value_type() {
             ValueType::Set => Some((EventFlags::SET, "srem")),
             ValueType::SortedSet => Some((EventFlags::SORTED_SET, "zrem")),

@@ -35,9 +35,8 @@ impl Apply<'_, '_> {
                 answer(stored.map_or_else(Answer::Error, |stored| Answer::count(stored.new)));
             }
             SortedSetChange::SetIf { members, condition, counts_changed } => {
-                let count = |stored: Stored| {
-                    stored.new + if counts_changed { stored.changed } else { 0 }
-                };
+                let count =
+                    |stored: Stored| stored.new + if counts_changed { stored.changed } else { 0 };
                 let stored = self.set_scores(before, members, condition);
                 answer(stored.map_or_else(Answer::Error, |stored| Answer::count(count(stored))));
             }
@@ -134,8 +133,7 @@ impl Apply<'_, '_> {
             touch(self);
             return Answer::Score(sum);
         }
-        let update =
-            self.edit(ValueType::SortedSet, before, |edit| edit.set_score(member, sum));
+        let update = self.edit(ValueType::SortedSet, before, |edit| edit.set_score(member, sum));
         self.log_scores(&[(member, update.score.bytes())]);
         Answer::Score(sum)
     }

@@ -16,8 +16,8 @@ impl<'a> SortedSetValue<'a> {
     }
 
     /// Returns the indices of selected members. If the selection is reversed, the last one comes first.
-    pub(crate) fn selected(self, selection: SortedSetSelection<'_>) -> Range<usize> {
-        let SortedSetSelection { range, reverse, limit } = selection;
+    pub(crate) fn selected(self, selection: &SortedSetSelection<'_>) -> Range<usize> {
+        let SortedSetSelection { range, reverse, limit } = *selection;
         let len = self.len();
         let Range { start, end } = match range {
             SortedSetRange::Indices(from, to) if reverse => {

@@ -11,9 +11,7 @@
 //! first; -0 has the place of 0, to which it is equal.
 
 use super::choose::Entries;
-use super::collection::{
-    Collection, CollectionEdit, CollectionTree, Form, order, scan_entries,
-};
+use super::collection::{Collection, CollectionEdit, CollectionTree, Form, order, scan_entries};
 use crate::request::{SCORE_BYTES, Score, ValueType};
 use crate::state::tree::Key;
 use std::cmp::Ordering;
