@@ -3,6 +3,7 @@
 mod bits;
 mod database;
 mod elements;
+mod geo;
 mod hash;
 mod list;
 mod packed;
@@ -18,6 +19,7 @@ pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValue
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;
 pub(crate) use elements::ElementListBuilder;
+pub use geo::{FoundPlace, GeoCentre, GeoOrder, GeoSearch, Place, Shape, ShapeKind, Unit};
 pub(crate) use hash::LONGEST_PAIR;
 pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
@@ -119,6 +121,7 @@ impl<'a> Request<'a> {
                 | MultiKeyOp::Copy { to, .. }
                 // The members are not counted.
                 | MultiKeyOp::StoreRange { to, .. }
+                | MultiKeyOp::StoreSearch { to, .. }
                 | MultiKeyOp::StoreSorted { to, .. } => to.len(),
                 // The element that is moved is not counted.
                 MultiKeyOp::MoveElement { from, to, .. } => from.len() + to.len(),
@@ -615,6 +618,20 @@ pub enum MultiKeyOp<'a> {
         /// The key of the result.
         to: &'a [u8],
     },
+    /// Stores the places that a search finds in another key, without expiration; if there are none, removes that key.
+    /// [`Answer::Int`], their number.
+    StoreSearch {
+        /// The key of the sorted set.
+        from: &'a [u8],
+        /// The search.
+        search: &'a GeoSearch<'a>,
+        /// The key of the result.
+        to: &'a [u8],
+        /// Whether the scores of the result are distances in the shape's unit, and not places.
+        distances: bool,
+        /// The name of the event that reports it.
+        event: &'static str,
+    },
     /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
     /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
     StoreSorted {
@@ -655,6 +672,7 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Copy { from, to, .. }
             | Self::MoveElement { from, to, .. }
             | Self::StoreRange { from, to, .. }
+            | Self::StoreSearch { from, to, .. }
             | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
@@ -676,6 +694,7 @@ impl<'a> MultiKeyOp<'a> {
             | Self::MergeElements { .. }
             | Self::MoveElement { .. }
             | Self::StoreRange { .. }
+            | Self::StoreSearch { .. }
             // As in Redis, although it only removes a key.
             | Self::StoreSorted { .. }
             | Self::Copy { .. } => true,
@@ -773,6 +792,8 @@ pub enum RequestError {
     HashNotAnInteger,
     /// The value of a hash's field is no number.
     HashNotAFloat,
+    /// There is no member at whose place a search could begin.
+    NoSuchPlace,
     /// The sum of two scores is not a number.
     ScoreNotANumber,
     /// The value is no HyperLogLog.
@@ -810,6 +831,7 @@ impl fmt::Display for RequestError {
             Self::NoFrequency => "the eviction policy does not count accesses",
             Self::NotADigest => "must be exactly 16 hexadecimal characters",
             Self::Overflow => "increment or decrement would overflow",
+            Self::NoSuchPlace => "could not decode requested zset member",
             Self::ScoreNotANumber => "resulting score is not a number (NaN)",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",

@@ -188,6 +188,7 @@ impl<'a> RequestBatch<'a> {
             op,
             MultiKeyOp::Bitwise { .. }
                 | MultiKeyOp::StoreRange { .. }
+                | MultiKeyOp::StoreSearch { .. }
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
                 | MultiKeyOp::Move { .. }

@@ -2,9 +2,11 @@
 
 use crate::command::arguments::ArgumentError;
 use crate::command::dumped::dumped;
+use crate::command::geo_arguments::ShownPlace;
+use crate::command::geo_reply;
 use crate::command::lcs::LcsOptions;
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, ValueType};
+use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, Unit, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -45,6 +47,14 @@ pub(crate) enum ReplyKind {
     Score,
     /// An array of scores and nulls.
     Scores,
+    /// The places of members, from their scores.
+    Positions,
+    /// The geohashes of members, from their scores.
+    Geohashes,
+    /// The distance between two members, from their scores, in this unit; or null.
+    Distance(Unit),
+    /// The places that a search has found.
+    Places(ShownPlace),
     /// A map, of elements that alternate between fields and values.
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
@@ -233,6 +243,18 @@ impl ReplyKind {
                 write_scored(all, |out| out.array(2), out);
             }
             (Self::PoppedScored, _) => out.null_array(),
+            (Self::Positions, Answer::Elements(scores, _)) => {
+                geo_reply::write_positions(out, scores);
+            }
+            (Self::Geohashes, Answer::Elements(scores, _)) => {
+                geo_reply::write_geohashes(out, scores);
+            }
+            (Self::Distance(unit), Answer::Elements(scores, _)) => {
+                geo_reply::write_distance(out, scores, unit);
+            }
+            (Self::Places(shown), Answer::Elements(found, _)) => {
+                geo_reply::write_places(out, found, shown);
+            }
             (Self::Score, Answer::Score(score)) => out.double(score.get()),
             (Self::Scores, Answer::Elements(elements, _)) => {
                 out.array(elements.len());
@@ -398,6 +420,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::WrongType => WRONG_TYPE,
         RequestError::IndexOutOfRange => "ERR index out of range",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
+        RequestError::NoSuchPlace => "ERR could not decode requested zset member",
         RequestError::ScoreNotANumber => "ERR resulting score is not a number (NaN)",
         RequestError::HashNotAFloat => "ERR hash value is not a float",
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",

@@ -1,6 +1,6 @@
 //! Requests about the members of a sorted set.
 
-use super::Score;
+use super::{GeoSearch, Score};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
@@ -38,6 +38,15 @@ pub enum SortedSetQuery<'a> {
         selection: &'a SortedSetSelection<'a>,
         /// Whether each is before its score.
         with_scores: bool,
+        /// As in [`Scores`](Self::Scores).
+        most: usize,
+    },
+    /// The places that a search finds: [`Answer::Elements`](super::Answer::Elements), each member before the bytes of a
+    /// [`FoundPlace`](super::FoundPlace). [`RequestError::NoSuchPlace`](super::RequestError::NoSuchPlace) if the member
+    /// in its centre is missing.
+    Search {
+        /// The search.
+        search: &'a GeoSearch<'a>,
         /// As in [`Scores`](Self::Scores).
         most: usize,
     },

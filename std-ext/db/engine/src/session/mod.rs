@@ -15,6 +15,7 @@ mod multi_read;
 #[cfg(test)]
 mod ownership_tests;
 mod read;
+mod read_geo;
 mod read_hash;
 mod read_list;
 mod read_set;

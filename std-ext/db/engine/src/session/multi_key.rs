@@ -246,6 +246,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::StoreRange { from, selection, to } => {
                 self.store_range((from, selection), to)
             }
+            MultiKeyOp::StoreSearch { from, search, to, distances, event } => {
+                self.store_search((from, search), to, (distances, event))
+            }
             MultiKeyOp::StoreSorted { from, .. } if self.find_source(from).is_some() => {
                 Answer::Error(RequestError::WrongType)
             }

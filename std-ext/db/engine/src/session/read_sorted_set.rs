@@ -1,5 +1,6 @@
 //! How a read is answered from a sorted set.
 
+use super::read_geo::answer_search;
 use crate::glob::Glob;
 use crate::request::{Answer, ElementListBuilder, LONGEST_VALUE, Score, SortedSetQuery};
 use crate::state::value::choose::{choose, choose_one};
@@ -47,6 +48,7 @@ pub(super) fn answer_sorted_set(
             }
             answer(Answer::Elements(list.list(), 0));
         }
+        SortedSetQuery::Search { search, most } => answer_search(set, search, most, answer),
         SortedSetQuery::Random { count: None, .. } => {
             let chosen = set.and_then(choose_one);
             answer(chosen.map_or(Answer::Nil, |(member, _)| Answer::Bytes(member)));

@@ -1,10 +1,11 @@
-//! Storing members of a sorted set in another key.
+//! Storing members of a sorted set, or places that a search finds, in another key.
 
 use super::multi_key::ApplyMany;
+use super::read_geo::find;
 use crate::event_flags::EventFlags;
 use crate::request::{
-    Answer, Change, Expiry, LONGEST_KEY, Packer, RequestError, Score, SortedSetSelection,
-    StoredValue, ValueType,
+    Answer, Change, Expiry, FoundPlace, GeoSearch, LONGEST_KEY, Packer, RequestError, Score,
+    SortedSetSelection, StoredValue, ValueType,
 };
 use crate::state::value::Value;
 
@@ -26,6 +27,34 @@ impl ApplyMany<'_, '_> {
             true
         });
         self.store_members(to, members, "zrangestore")
+    }
+
+    /// Stores the places that a search finds. Their scores are distances, or what they were.
+    pub(super) fn store_search(
+        &mut self,
+        (from, search): (&[u8], &GeoSearch<'_>),
+        to: &[u8],
+        (distances, event): (bool, &'static str),
+    ) -> Answer<'static> {
+        let Some(record) = self.find_source(from) else { return self.store_none(to) };
+        let Value::SortedSet(set) = record.value() else {
+            return Answer::Error(RequestError::WrongType);
+        };
+        let found = match find(set, search) {
+            Ok(found) => found,
+            Err(error) => return Answer::Error(error),
+        };
+        let score = |found: FoundPlace| {
+            if distances { found.distance / search.shape.unit.metres() } else { found.score }
+        };
+        let mut scored: Vec<(Score, &[u8])> = found
+            .into_iter()
+            .filter_map(|(member, found)| Some((Score::new(score(found))?, member)))
+            .collect();
+        scored.sort_unstable();
+        let mut members = SortedSetPacker::new();
+        scored.into_iter().for_each(|(score, member)| members.push(member, score));
+        self.store_members(to, members, event)
     }
 
     /// Removes the key of a result that is empty.

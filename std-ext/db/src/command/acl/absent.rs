@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 104] = [
+pub(super) const ABSENT: [(&str, &str); 94] = [
     ("blmove", "write list slow blocking"),
     ("blmpop", "write list slow blocking"),
     ("blpop", "write list slow blocking"),
@@ -39,16 +39,6 @@ pub(super) const ABSENT: [(&str, &str); 104] = [
     ("function|load", "write slow scripting"),
     ("function|restore", "write slow scripting"),
     ("function|stats", "slow scripting"),
-    ("geoadd", "write geo slow"),
-    ("geodist", "read geo slow"),
-    ("geohash", "read geo slow"),
-    ("geopos", "read geo slow"),
-    ("georadius", "write geo slow"),
-    ("georadius_ro", "read geo slow"),
-    ("georadiusbymember", "write geo slow"),
-    ("georadiusbymember_ro", "read geo slow"),
-    ("geosearch", "read geo slow"),
-    ("geosearchstore", "write geo slow"),
     ("lolwut", "read fast"),
     ("memory|doctor", "slow"),
     ("module|load", "admin slow dangerous"),

@@ -24,7 +24,7 @@ impl CommandSpec {
             return KeyRange::none();
         }
         let last = if last < 0 { arguments.len().saturating_sub(place(last)) } else { place(last) };
-        KeyRange { first: place(first), end: last + 1, step: place(step), also: None }
+        KeyRange { first: place(first), end: last + 1, step: place(step), also: None, last: None }
     }
 
     /// Returns the keys among these arguments.
@@ -42,9 +42,10 @@ impl CommandSpec {
     ) -> impl Iterator<Item = (usize, KeyUse)> + Clone + use<'k> {
         let range = if self.has_keys() { self.key_range(arguments) } else { KeyRange::none() };
         let found = self.find_use.map(|find| find(arguments));
-        let used_at = move |place| match range.also {
-            Some((also, used)) if also == place => used,
-            _ => found.unwrap_or_else(|| self.use_at(place)),
+        let used_at = move |place| {
+            let named = [range.also, range.last].into_iter().flatten();
+            let named = named.into_iter().find(|(also, _)| *also == place);
+            named.map_or_else(|| found.unwrap_or_else(|| self.use_at(place)), |(_, used)| used)
         };
         let places = range.places().filter(|place| *place < arguments.len());
         places.map(move |place| (place, used_at(place)))

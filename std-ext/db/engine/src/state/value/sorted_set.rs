@@ -160,8 +160,9 @@ impl<'a> Entries for SortedSetValue<'a> {
         self.nth(index)
     }
 
+    /// From the highest score on, as Redis visits them to choose.
     fn each(self, each: &mut dyn FnMut(Self::Entry) -> bool) {
-        self.visit(&mut |member, score| each((member, score)));
+        self.visit_range(0..self.len(), true, &mut |member, score| each((member, score)));
     }
 }
 

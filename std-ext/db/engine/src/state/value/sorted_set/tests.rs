@@ -59,7 +59,8 @@ impl Checked {
     }
 
     fn selected(&mut self, selection: SortedSetSelection<'_>) -> Vec<(Vec<u8>, f64)> {
-        let query = SortedSetQuery::Range { selection: &selection, with_scores: true, most: usize::MAX };
+        let query =
+            SortedSetQuery::Range { selection: &selection, with_scores: true, most: usize::MAX };
         self.query(query, pairs)
     }
 
