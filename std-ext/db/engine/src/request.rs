@@ -9,6 +9,7 @@ mod list;
 mod packed;
 mod score;
 mod set;
+mod sort;
 mod sorted_set;
 mod value;
 
@@ -29,6 +30,8 @@ pub use packed::{Packed, PackedEntries, Packer};
 pub(crate) use score::SCORE_BYTES;
 pub use score::Score;
 pub use set::{SetChange, SetQuery};
+pub(crate) use sort::named;
+pub use sort::{Sort, SortBy};
 pub use sorted_set::{
     ScoreCondition, SortedSetChange, SortedSetQuery, SortedSetRange, SortedSetSelection,
 };
@@ -122,7 +125,8 @@ impl<'a> Request<'a> {
                 // The members are not counted.
                 | MultiKeyOp::StoreRange { to, .. }
                 | MultiKeyOp::StoreSearch { to, .. }
-                | MultiKeyOp::StoreSorted { to, .. } => to.len(),
+                | MultiKeyOp::Sort { to: Some(to), .. } => to.len(),
+                MultiKeyOp::Sort { to: None, .. } => 0,
                 // The element that is moved is not counted.
                 MultiKeyOp::MoveElement { from, to, .. } => from.len() + to.len(),
                 MultiKeyOp::PopFirst { keys, .. } => {
@@ -294,6 +298,8 @@ pub enum Query<'a> {
     Hash(HashQuery<'a>),
     /// A property of a list.
     List(ListQuery<'a>),
+    /// The sorted elements of a list, a set or a sorted set: [`Answer::Elements`]. No other keys are named.
+    Sort(Sort<'a>),
     /// A property of a set.
     Members(SetQuery<'a>),
     /// A property of a sorted set.
@@ -632,13 +638,15 @@ pub enum MultiKeyOp<'a> {
         /// The name of the event that reports it.
         event: &'static str,
     },
-    /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
-    /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
-    StoreSorted {
+    /// Sorts the elements of a list, a set or a sorted set, by what other keys have, or to store the result as a list.
+    /// [`Answer::Elements`]; with `to`, [`Answer::Int`], their number.
+    Sort {
         /// The key to sort.
         from: &'a [u8],
-        /// The key of the result.
-        to: &'a [u8],
+        /// The key of the result, which replaces what that key has. It is removed if there are no elements.
+        to: Option<&'a [u8]>,
+        /// How.
+        sort: Sort<'a>,
     },
     /// Removes all keys of the selected database. [`Answer::Done`].
     Clear,
@@ -670,10 +678,10 @@ impl<'a> MultiKeyOp<'a> {
             Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
-            | Self::MoveElement { from, to, .. }
             | Self::StoreRange { from, to, .. }
             | Self::StoreSearch { from, to, .. }
-            | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
+            | Self::MoveElement { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
+            Self::Sort { from, to, .. } => (&[], &[], [Some(from), to]),
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
                 (&[], keys, [Some(to), None])
@@ -695,11 +703,11 @@ impl<'a> MultiKeyOp<'a> {
             | Self::MoveElement { .. }
             | Self::StoreRange { .. }
             | Self::StoreSearch { .. }
-            // As in Redis, although it only removes a key.
-            | Self::StoreSorted { .. }
+            | Self::Sort { to: Some(_), .. }
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
             | Self::PopFirst { .. }
+            | Self::Sort { to: None, .. }
             // As in Redis, although the new name may be longer.
             | Self::Rename { .. }
             | Self::Move { .. }
@@ -786,6 +794,8 @@ pub enum RequestError {
     NoSuchKey,
     /// The value is of another type than the request needs.
     WrongType,
+    /// By what a value is sorted is no number.
+    NotSortable,
     /// There is no element at this index.
     IndexOutOfRange,
     /// The value of a hash's field is no 64-bit integer.
@@ -841,6 +851,7 @@ impl fmt::Display for RequestError {
             }
             Self::NoSuchKey => "no such key",
             Self::WrongType => "the key's value is of another type than the request needs",
+            Self::NotSortable => "one or more elements cannot be converted to numbers",
             Self::IndexOutOfRange => "index out of range",
             Self::HashNotAnInteger => "hash value is not an integer",
             Self::HashNotAFloat => "hash value is not a float",

@@ -22,13 +22,22 @@ pub fn parse(text: &[u8]) -> Option<f64> {
 /// Parses a limit of a range of scores, which Redis reads as a string of C: up to a zero byte, with spaces before the
 /// number. No text is 0, and a number that is too large is infinite.
 pub fn parse_limit(text: &[u8]) -> Option<f64> {
+    read_in_c(text).map(|parsed| parsed.number)
+}
+
+fn read_in_c(text: &[u8]) -> Option<Parsed> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     if text.is_empty() {
-        return Some(0.0);
+        return Some(Parsed { number: 0.0, is_lost: false });
     }
     let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0B;
     let begin = text.iter().position(|byte| !is_space(byte))?;
-    strtod(&text[begin..]).map(|parsed| parsed.number)
+    strtod(&text[begin..])
+}
+
+/// As `parse`, of a text that Redis reads as a string of C: see [`parse_limit`].
+pub fn parse_in_c(text: &[u8]) -> Option<f64> {
+    read_in_c(text).filter(|parsed| !parsed.is_lost).map(|parsed| parsed.number)
 }
 
 /// Parses a number that is the whole text.

@@ -191,6 +191,7 @@ impl<'a> RequestBatch<'a> {
                 | MultiKeyOp::StoreSearch { .. }
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
+                | MultiKeyOp::Sort { .. }
                 | MultiKeyOp::Move { .. }
         );
         self.requests.push(Request::MultiKey(op));

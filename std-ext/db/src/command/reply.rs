@@ -74,8 +74,6 @@ pub(crate) enum ReplyKind {
     Union,
     /// The longest common subsequence of two values, or the error for these options.
     Lcs(Result<LcsOptions, ArgumentError>),
-    /// An empty array, or an error if the key exists.
-    Sorted,
     /// A bulk string, empty if the key is missing.
     Range,
     /// The remaining time to live, or the expiration time.
@@ -269,7 +267,6 @@ impl ReplyKind {
                 write_cursor(out, 0);
                 out.array(0);
             }
-            (Self::Sorted, _) => out.array(0),
             (Self::Dump, Answer::Stored(value)) => return write_dump(out, value),
             (Self::Ok | Self::Restored, _) => out.ok(),
             _ => out.null(),
@@ -292,7 +289,6 @@ impl ReplyKind {
             (Self::Refused(_, _, MissingKeyReply::NoSuchKey), _) => {
                 Some(error_text(RequestError::NoSuchKey))
             }
-            (Self::Sorted, Answer::Int(1)) => Some(WRONG_TYPE),
             (Self::Restored, Answer::Done) => None,
             (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => Some(BUSY_KEY),
             (Self::NotRestored(why), _) => Some(why.text()),
@@ -418,6 +414,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::TransactionTooLarge => "ERR this connection watches too many keys",
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::WrongType => WRONG_TYPE,
+        RequestError::NotSortable => "ERR One or more scores can't be converted into double",
         RequestError::IndexOutOfRange => "ERR index out of range",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
         RequestError::NoSuchPlace => "ERR could not decode requested zset member",

@@ -21,6 +21,7 @@ mod read_list;
 mod read_set;
 mod read_sorted_set;
 mod scan;
+mod sorted;
 mod store_range;
 mod taken_elements;
 mod transaction;

@@ -99,6 +99,7 @@ pub(super) fn shards_of(state: &State, database: u16, op: MultiKeyOp<'_>) -> Vec
         MultiKeyOp::SwapDatabases(one, other) if one == other => Vec::new(),
         MultiKeyOp::SwapDatabases(one, other) => all_of(one).chain(all_of(other)).collect(),
         MultiKeyOp::Clear => all_of(database).collect(),
+        MultiKeyOp::Sort { sort, .. } if sort.names_keys() => all_of(database).collect(),
         MultiKeyOp::ClearAll => (0..state.shards.len()).collect(),
         _ => {
             let first = state.keyspace(database).first;
@@ -221,6 +222,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::MoveElement { from, to, take, put } => {
                 return self.log(|apply| apply.move_element((from, take), (to, put), answer));
             }
+            MultiKeyOp::Sort { from, to, sort } => {
+                return self.log(|apply| apply.sort(from, to, sort, answer));
+            }
             MultiKeyOp::PopFirst { keys, popped, count, most } => {
                 return self.log(|apply| apply.pop_first(keys, (popped, count, most), answer));
             }
@@ -249,13 +253,6 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::StoreSearch { from, search, to, distances, event } => {
                 self.store_search((from, search), to, (distances, event))
             }
-            MultiKeyOp::StoreSorted { from, .. } if self.find_source(from).is_some() => {
-                Answer::Error(RequestError::WrongType)
-            }
-            MultiKeyOp::StoreSorted { to, .. } => {
-                self.delete(to);
-                Answer::Int(0)
-            }
             MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Move { key, to } => self.move_key(key, to),
@@ -263,7 +260,8 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::Copy { .. }
             | MultiKeyOp::ClearAll
             | MultiKeyOp::MoveElement { .. }
-            | MultiKeyOp::PopFirst { .. } => unreachable!("answered by `run`"),
+            | MultiKeyOp::PopFirst { .. }
+            | MultiKeyOp::Sort { .. } => unreachable!("answered by `run`"),
             MultiKeyOp::SwapDatabases(..) => Answer::Error(RequestError::SwapInTransaction),
         }
     }

@@ -114,10 +114,11 @@ impl Cell {
         }
     }
 
-    /// Returns the box some columns to the east and some rows to the north, around the earth.
+    /// Returns the box some columns to the east and some rows to the north, around the earth. As in Redis, a column or
+    /// row beyond the last one stays there: a search around 180 degrees finds no place to the east of that.
     pub(super) fn beside(self, east: i32, north: i32) -> Self {
         let mask = (1_u32 << self.steps) - 1;
-        let moved = |at: u32, by: i32| at.wrapping_add_signed(by) & mask;
+        let moved = |at: u32, by: i32| if by == 0 { at } else { at.wrapping_add_signed(by) & mask };
         Self { column: moved(self.column, east), row: moved(self.row, north), ..self }
     }
 

@@ -127,7 +127,7 @@ ids! {
     FLUSHDB "flushdb", GET "get", HELLO "hello", KEYS "keys", MEMORY "memory", MIGRATE "migrate", MONITOR "monitor",
     MOVE "move", MULTI "multi", OBJECT "object", PFCOUNT "pfcount", PING "ping", PSUBSCRIBE "psubscribe",
     PUBLISH "publish", PUNSUBSCRIBE "punsubscribe", QUIT "quit", RANDOMKEY "randomkey", RESET "reset",
-    RESTORE "restore", SCAN "scan", SCRIPT "script", SELECT "select", SET "set", SHUTDOWN "shutdown",
+    RESTORE "restore", SCAN "scan", SCRIPT "script", SELECT "select", SET "set", SHUTDOWN "shutdown", SORT "sort", SORT_RO "sort_ro",
     SPUBLISH "spublish", SSUBSCRIBE "ssubscribe", SUBSCRIBE "subscribe", SUNSUBSCRIBE "sunsubscribe",
     SWAPDB "swapdb", TIME "time", UNSUBSCRIBE "unsubscribe", WATCH "watch",
 }
