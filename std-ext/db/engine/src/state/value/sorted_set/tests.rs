@@ -18,6 +18,7 @@ fn score(number: f64) -> Score {
 
 /// A database with one sorted set, and a model of it.
 struct Checked {
+    _db: Db,
     session: Session,
     model: BTreeMap<Vec<u8>, f64>,
 }
@@ -25,7 +26,7 @@ struct Checked {
 impl Checked {
     fn new() -> Self {
         let db = Db::open(Options { shards: 1, ..Options::in_memory() }).unwrap();
-        Self { session: db.session(), model: BTreeMap::new() }
+        Self { session: db.session(), _db: db, model: BTreeMap::new() }
     }
 
     fn ask<R>(&mut self, request: Request<'_>, take: impl Fn(Answer<'_>) -> R) -> R {
