@@ -78,6 +78,6 @@ pub(crate) use hedgerow_db_engine::{
 };
 #[cfg(feature = "cluster")]
 pub(crate) use hedgerow_db_formats::crc32;
-pub(crate) use hedgerow_db_formats::{glob, number, slot_set, slots};
+pub(crate) use hedgerow_db_formats::{glob, number, score, slot_set, slots};
 #[doc(inline)]
 pub use hedgerow_db_formats::{rdb, resp, slot_set::SlotSet};

@@ -369,14 +369,10 @@ impl Model {
                 }
                 Kept::Int(length)
             }
-            MultiKeyOp::StoreSorted { from, to } => {
-                if self.0.contains_key(from) {
-                    return Kept::Error(RequestError::WrongType);
-                }
-                self.0.remove(to);
-                Kept::Int(0)
-            }
-            MultiKeyOp::MergeElements { .. } => unreachable!("not in the model"),
+            MultiKeyOp::MergeElements { .. }
+            | MultiKeyOp::MoveElement { .. }
+            | MultiKeyOp::PopFirst { .. }
+            | MultiKeyOp::Sort { .. } => unreachable!("not in the model"),
             MultiKeyOp::Clear => {
                 self.0.clear();
                 Kept::Done
@@ -564,9 +560,6 @@ fn play(mut options: Options, seed: u64, rounds: usize) -> (Db, Models) {
                     8..11 => {
                         let (from, to) = (random.of(&keys), random.of(&keys));
                         MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 }
-                    }
-                    11 if random.below(2) == 0 => {
-                        MultiKeyOp::StoreSorted { from: random.of(&keys), to: random.of(&keys) }
                     }
                     11 => MultiKeyOp::Clear,
                     _ => {

@@ -73,7 +73,7 @@ pub use encodings::{EncodingLimit, EncodingLimits};
 pub use error::Error;
 #[doc(inline)]
 pub use hedgerow_db_formats::slot_set::SlotSet;
-pub(crate) use hedgerow_db_formats::{crc32, glob, number, rdb, slot_set, slots};
+pub(crate) use hedgerow_db_formats::{crc32, glob, number, rdb, score, slot_set, slots};
 pub use options::{MAX_DATABASES, Options};
 pub use progress::Progress;
 pub use session::{Session, TransactionOutcome};

@@ -3,11 +3,13 @@
 mod bits;
 mod database;
 mod elements;
+mod geo;
 mod hash;
 mod list;
 mod packed;
 mod score;
 mod set;
+mod sort;
 mod sorted_set;
 mod value;
 
@@ -18,6 +20,7 @@ pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValue
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;
 pub(crate) use elements::{ElementListBuilder, behind_key};
+pub use geo::{FoundPlace, GeoCentre, GeoOrder, GeoSearch, Place, Shape, ShapeKind, Unit};
 pub(crate) use hash::LONGEST_PAIR;
 pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
@@ -27,7 +30,11 @@ pub use packed::{Packed, PackedEntries, Packer};
 pub(crate) use score::SCORE_BYTES;
 pub use score::Score;
 pub use set::{SetChange, SetQuery};
-pub use sorted_set::{SortedSetChange, SortedSetQuery};
+pub(crate) use sort::named;
+pub use sort::{Sort, SortBy};
+pub use sorted_set::{
+    ScoreCondition, SortedSetChange, SortedSetQuery, SortedSetRange, SortedSetSelection,
+};
 pub use value::{OwnedValue, StoredValue, ValueType};
 
 /// Longest key, in bytes.
@@ -115,7 +122,11 @@ impl<'a> Request<'a> {
                 MultiKeyOp::Move { key, .. } => key.len(),
                 MultiKeyOp::Bitwise { to, .. }
                 | MultiKeyOp::Copy { to, .. }
-                | MultiKeyOp::StoreSorted { to, .. } => to.len(),
+                // The members are not counted.
+                | MultiKeyOp::StoreRange { to, .. }
+                | MultiKeyOp::StoreSearch { to, .. }
+                | MultiKeyOp::Sort { to: Some(to), .. } => to.len(),
+                MultiKeyOp::Sort { to: None, .. } => 0,
                 // The element that is moved is not counted.
                 MultiKeyOp::MoveElement { from, to, .. } => from.len() + to.len(),
                 MultiKeyOp::PopFirst { keys, .. } => {
@@ -287,6 +298,8 @@ pub enum Query<'a> {
     Hash(HashQuery<'a>),
     /// A property of a list.
     List(ListQuery<'a>),
+    /// The sorted elements of a list, a set or a sorted set: [`Answer::Elements`]. No other keys are named.
+    Sort(Sort<'a>),
     /// A property of a set.
     Members(SetQuery<'a>),
     /// A property of a sorted set.
@@ -601,13 +614,39 @@ pub enum MultiKeyOp<'a> {
         /// The answer's reply may take as many bytes.
         most: usize,
     },
-    /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
-    /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
-    StoreSorted {
-        /// The key to sort.
+    /// Stores some members of a sorted set in another key, without expiration; if there are none, removes that key.
+    /// [`Answer::Int`], their number.
+    StoreRange {
+        /// The key of the sorted set.
         from: &'a [u8],
+        /// Which members.
+        selection: &'a SortedSetSelection<'a>,
         /// The key of the result.
         to: &'a [u8],
+    },
+    /// Stores the places that a search finds in another key, without expiration; if there are none, removes that key.
+    /// [`Answer::Int`], their number.
+    StoreSearch {
+        /// The key of the sorted set.
+        from: &'a [u8],
+        /// The search.
+        search: &'a GeoSearch<'a>,
+        /// The key of the result.
+        to: &'a [u8],
+        /// Whether the scores of the result are distances in the shape's unit, and not places.
+        distances: bool,
+        /// The name of the event that reports it.
+        event: &'static str,
+    },
+    /// Sorts the elements of a list, a set or a sorted set, by what other keys have, or to store the result as a list.
+    /// [`Answer::Elements`]; with `to`, [`Answer::Int`], their number.
+    Sort {
+        /// The key to sort.
+        from: &'a [u8],
+        /// The key of the result, which replaces what that key has. It is removed if there are no elements.
+        to: Option<&'a [u8]>,
+        /// How.
+        sort: Sort<'a>,
     },
     /// Removes all keys of the selected database. [`Answer::Done`].
     Clear,
@@ -622,6 +661,11 @@ pub enum MultiKeyOp<'a> {
 pub enum Popped {
     /// Elements at an end of a list.
     List(End),
+    /// Members of a sorted set, each before its score.
+    SortedSet {
+        /// Whether they are those with the lowest scores, and not with the highest.
+        lowest: bool,
+    },
 }
 
 impl Popped {
@@ -629,6 +673,7 @@ impl Popped {
     pub(crate) fn value_type(self) -> ValueType {
         match self {
             Self::List(_) => ValueType::List,
+            Self::SortedSet { .. } => ValueType::SortedSet,
         }
     }
 
@@ -636,6 +681,9 @@ impl Popped {
     pub(crate) fn change(self, count: usize, most: usize) -> Change<'static> {
         match self {
             Self::List(end) => Change::List(ListChange::Pop { end, count: Some(count), most }),
+            Self::SortedSet { lowest } => {
+                Change::SortedSet(SortedSetChange::Pop { lowest, count, most })
+            }
         }
     }
 }
@@ -650,8 +698,10 @@ impl<'a> MultiKeyOp<'a> {
             Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
-            | Self::MoveElement { from, to, .. }
-            | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
+            | Self::StoreRange { from, to, .. }
+            | Self::StoreSearch { from, to, .. }
+            | Self::MoveElement { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
+            Self::Sort { from, to, .. } => (&[], &[], [Some(from), to]),
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
                 (&[], keys, [Some(to), None])
@@ -671,11 +721,13 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }
             | Self::MoveElement { .. }
-            // As in Redis, although it only removes a key.
-            | Self::StoreSorted { .. }
+            | Self::StoreRange { .. }
+            | Self::StoreSearch { .. }
+            | Self::Sort { to: Some(_), .. }
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
             | Self::PopFirst { .. }
+            | Self::Sort { to: None, .. }
             // As in Redis, although the new name may be longer.
             | Self::Rename { .. }
             | Self::Move { .. }
@@ -762,12 +814,18 @@ pub enum RequestError {
     NoSuchKey,
     /// The value is of another type than the request needs.
     WrongType,
+    /// By what a value is sorted is no number.
+    NotSortable,
     /// There is no element at this index.
     IndexOutOfRange,
     /// The value of a hash's field is no 64-bit integer.
     HashNotAnInteger,
     /// The value of a hash's field is no number.
     HashNotAFloat,
+    /// There is no member at whose place a search could begin.
+    NoSuchPlace,
+    /// The sum of two scores is not a number.
+    ScoreNotANumber,
     /// The value is no HyperLogLog.
     NotHyperLogLog,
     /// The value begins as a HyperLogLog, and is none.
@@ -803,6 +861,8 @@ impl fmt::Display for RequestError {
             Self::NoFrequency => "the eviction policy does not count accesses",
             Self::NotADigest => "must be exactly 16 hexadecimal characters",
             Self::Overflow => "increment or decrement would overflow",
+            Self::NoSuchPlace => "could not decode requested zset member",
+            Self::ScoreNotANumber => "resulting score is not a number (NaN)",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
@@ -811,6 +871,7 @@ impl fmt::Display for RequestError {
             }
             Self::NoSuchKey => "no such key",
             Self::WrongType => "the key's value is of another type than the request needs",
+            Self::NotSortable => "one or more elements cannot be converted to numbers",
             Self::IndexOutOfRange => "index out of range",
             Self::HashNotAnInteger => "hash value is not an integer",
             Self::HashNotAFloat => "hash value is not a float",

@@ -7,10 +7,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod crc32;
+pub mod geo;
 pub mod glob;
 pub mod long_double;
 pub mod number;
 pub mod rdb;
 pub mod resp;
+pub mod score;
 pub mod slot_set;
 pub mod slots;

@@ -187,8 +187,11 @@ impl<'a> RequestBatch<'a> {
         self.produces_values |= matches!(
             op,
             MultiKeyOp::Bitwise { .. }
+                | MultiKeyOp::StoreRange { .. }
+                | MultiKeyOp::StoreSearch { .. }
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
+                | MultiKeyOp::Sort { .. }
                 | MultiKeyOp::Move { .. }
         );
         self.requests.push(Request::MultiKey(op));

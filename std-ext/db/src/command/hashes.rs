@@ -6,18 +6,14 @@ use crate::command::arguments::{
 use crate::command::execute::Execution;
 use crate::command::reply::{MissingKeyReply, ReplyKind};
 use crate::command::rows::{Run, command};
-use crate::command::scan::{ScanOptions, cursor};
+use crate::command::scan::{COUNTS, NOT_A_COUNT, ScanOptions, cursor};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, key};
 use crate::number;
 use crate::request::{Change, HashChange, HashParts, HashQuery, LongDouble, Query, ValueType};
 
-/// The numbers of fields that HRANDFIELD takes, so that the negative of each is one, too.
-const COUNTS: std::ops::RangeInclusive<i64> = -i64::MAX..=i64::MAX;
-const NOT_A_COUNT: &str =
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
-/// The numbers that it takes with WITHVALUES.
+/// The numbers of fields that HRANDFIELD takes with WITHVALUES.
 const PAIR_COUNTS: std::ops::RangeInclusive<i64> = -i64::MAX / 2..=i64::MAX / 2;
 
 /// The commands of this family.

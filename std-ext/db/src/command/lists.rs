@@ -138,7 +138,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     })
     .keys(&[key(1, RW | ACCESS | DELETE), key(2, RW | INSERT)])
     .since("1.2.0", Group::List)
-    .syntax("source/key#0 destination/key#1")
+    .syntax("source#0 destination#1")
     .summary("Removes the last element of a list, adds it at the front of another and returns it.")
     .takes_time("O(log N), N is the number of elements"),
     command("lmove", 5, "write denyoom", |e, a| {
@@ -148,7 +148,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     })
     .keys(&[key(1, RW | ACCESS | DELETE), key(2, RW | INSERT)])
     .since("6.2.0", Group::List)
-    .syntax("source/key#0 destination/key#1 wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT>")
+    .syntax("source#0 destination#1 wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT>")
     .summary("Removes an element at an end of a list, adds it at an end of another and returns it.")
     .takes_time("O(log N), N is the number of elements"),
     command("lmpop", -4, "write movablekeys", |e, a| {

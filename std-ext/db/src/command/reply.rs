@@ -2,9 +2,11 @@
 
 use crate::command::arguments::ArgumentError;
 use crate::command::dumped::dumped;
+use crate::command::geo_arguments::ShownPlace;
+use crate::command::geo_reply;
 use crate::command::lcs::LcsOptions;
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, StoredValue, ValueType};
+use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, Unit, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -35,12 +37,32 @@ pub(crate) enum ReplyKind {
     Integers,
     /// The first of such integers, or null.
     FirstInteger,
+    /// As `Pairs`, of members of a sorted set and their scores.
+    Scored,
+    /// A flat array of such elements.
+    FlatScored,
+    /// A key, and an array with an array for each member that was removed from it and its score; or a null array.
+    PoppedScored,
+    /// A score, or null.
+    Score,
+    /// An array of scores and nulls.
+    Scores,
+    /// The places of members, from their scores.
+    Positions,
+    /// The geohashes of members, from their scores.
+    Geohashes,
+    /// The distance between two members, from their scores, in this unit; or null.
+    Distance(Unit),
+    /// The places that a search has found.
+    Places(ShownPlace),
     /// A map, of elements that alternate between fields and values.
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
     Pairs,
     /// An array of a key and the element that was taken from it, or a null array.
     PoppedOne,
+    /// An array of a key, and the member that was taken from it with its score, or a null array.
+    PoppedOneScored,
     /// A cursor, and an array of elements.
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
@@ -56,8 +78,6 @@ pub(crate) enum ReplyKind {
     Union,
     /// The longest common subsequence of two values, or the error for these options.
     Lcs(Result<LcsOptions, ArgumentError>),
-    /// An empty array, or an error if the key exists.
-    Sorted,
     /// A bulk string, empty if the key is missing.
     Range,
     /// The remaining time to live, or the expiration time.
@@ -205,9 +225,50 @@ impl ReplyKind {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
             }
-            (Self::Pairs, Answer::Elements(elements, _)) => write_pairs(out, elements),
+            (Self::Pairs, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_element);
+            }
+            (Self::Scored, Answer::Elements(elements, _)) => {
+                write_pairs(out, elements, write_score);
+            }
+            (Self::FlatScored, Answer::Elements(elements, _)) => {
+                out.array(elements.len());
+                write_scored(elements.iter(), |_| {}, out);
+            }
+            // ZPOPMIN of a missing key.
+            (Self::Scored | Self::FlatScored, _) => out.array(0),
+            (Self::PoppedScored, Answer::Elements(elements, _)) => {
+                let mut all = elements.iter();
+                out.array(2);
+                write_element(out, all.next().flatten());
+                out.array(elements.len() / 2);
+                write_scored(all, |out| out.array(2), out);
+            }
             (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
-            (Self::PoppedOne, _) => out.null_array(),
+            (Self::PoppedOneScored, Answer::Elements(elements, _)) => {
+                let mut all = elements.iter();
+                out.array(elements.len());
+                write_element(out, all.next().flatten());
+                write_scored(all, |_| {}, out);
+            }
+            (Self::PoppedScored | Self::PoppedOne | Self::PoppedOneScored, _) => out.null_array(),
+            (Self::Positions, Answer::Elements(scores, _)) => {
+                geo_reply::write_positions(out, scores);
+            }
+            (Self::Geohashes, Answer::Elements(scores, _)) => {
+                geo_reply::write_geohashes(out, scores);
+            }
+            (Self::Distance(unit), Answer::Elements(scores, _)) => {
+                geo_reply::write_distance(out, scores, unit);
+            }
+            (Self::Places(shown), Answer::Elements(found, _)) => {
+                geo_reply::write_places(out, found, shown);
+            }
+            (Self::Score, Answer::Score(score)) => out.double(score.get()),
+            (Self::Scores, Answer::Elements(elements, _)) => {
+                out.array(elements.len());
+                elements.iter().for_each(|score| write_score(out, score));
+            }
             (Self::Scanned, Answer::Elements(elements, next)) => {
                 write_cursor(out, next);
                 write_elements(out, elements);
@@ -217,7 +278,6 @@ impl ReplyKind {
                 write_cursor(out, 0);
                 out.array(0);
             }
-            (Self::Sorted, _) => out.array(0),
             (Self::Dump, Answer::Stored(value)) => return write_dump(out, value),
             (Self::Ok | Self::Restored, _) => out.ok(),
             _ => out.null(),
@@ -240,7 +300,6 @@ impl ReplyKind {
             (Self::Refused(_, _, MissingKeyReply::NoSuchKey), _) => {
                 Some(error_text(RequestError::NoSuchKey))
             }
-            (Self::Sorted, Answer::Int(1)) => Some(WRONG_TYPE),
             (Self::Restored, Answer::Done) => None,
             (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => Some(BUSY_KEY),
             (Self::NotRestored(why), _) => Some(why.text()),
@@ -281,19 +340,45 @@ fn write_element(out: &mut RespWriter<'_>, element: Option<&[u8]>) {
     }
 }
 
-/// Writes elements that alternate between fields and values.
-fn write_pairs(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
+/// Writes the score of a member.
+fn write_score(out: &mut RespWriter<'_>, stored: Option<&[u8]>) {
+    match stored.and_then(Score::parse) {
+        Some(score) => out.double(score.get()),
+        None => out.null(),
+    }
+}
+
+/// Writes members and their scores, and calls `begin` before each.
+fn write_scored<'e>(
+    mut elements: impl Iterator<Item = Option<&'e [u8]>>,
+    begin: fn(&mut RespWriter<'_>),
+    out: &mut RespWriter<'_>,
+) {
+    while let Some(member) = elements.next() {
+        begin(out);
+        write_element(out, member);
+        write_score(out, elements.next().flatten());
+    }
+}
+
+/// Writes elements that alternate between names and values, which `write_value` writes.
+fn write_pairs(
+    out: &mut RespWriter<'_>,
+    elements: ElementList<'_>,
+    write_value: fn(&mut RespWriter<'_>, Option<&[u8]>),
+) {
     let is_nested = out.protocol() == Protocol::Three;
     out.array(if is_nested { elements.len() / 2 } else { elements.len() });
     for (at, element) in elements.iter().enumerate() {
         if is_nested && at % 2 == 0 {
             out.array(2);
         }
-        write_element(out, element);
+        let write = if at % 2 == 0 { write_element } else { write_value };
+        write(out, element);
     }
 }
 
-/// Begins the reply of SCAN and HSCAN, up to the elements.
+/// Begins the reply of SCAN and its like, up to the elements.
 fn write_cursor(out: &mut RespWriter<'_>, next: u64) {
     out.array(2);
     out.bulk(itoa::Buffer::new().format(next).as_bytes());
@@ -340,8 +425,11 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::TransactionTooLarge => "ERR this connection watches too many keys",
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::WrongType => WRONG_TYPE,
+        RequestError::NotSortable => "ERR One or more scores can't be converted into double",
         RequestError::IndexOutOfRange => "ERR index out of range",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
+        RequestError::NoSuchPlace => "ERR could not decode requested zset member",
+        RequestError::ScoreNotANumber => "ERR resulting score is not a number (NaN)",
         RequestError::HashNotAFloat => "ERR hash value is not a float",
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
         RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",

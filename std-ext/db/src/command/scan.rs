@@ -1,9 +1,14 @@
-//! The arguments that SCAN and HSCAN share.
+//! The arguments that the commands that walk through keys or entries share, and those that choose random entries.
 
 use crate::command::arguments::{ArgumentError, is};
 use crate::number;
 
-/// The options of SCAN and HSCAN.
+/// The numbers of entries that HRANDFIELD and SRANDMEMBER take, so that the negative of each is one, too.
+pub(super) const COUNTS: std::ops::RangeInclusive<i64> = -i64::MAX..=i64::MAX;
+pub(super) const NOT_A_COUNT: &str =
+    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+
+/// The options of SCAN, HSCAN and SSCAN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ScanOptions<'a> {
     pub(super) count: usize,

@@ -1,7 +1,4 @@
-//! SORT and SORT_RO. Redis sorts lists, sets and sorted sets. No key of this database has one of them.
-//!
-//! The commands are here before those types, because their options, keys and rights are Redis's already: a missing key
-//! gets the reply of an empty list, `STORE` deletes, and a string or a hash is of the wrong type.
+//! SORT and SORT_RO: the elements of a list, a set or a sorted set in another order.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
@@ -9,9 +6,9 @@ use crate::command::reply::{ReplyKind, error_text};
 use crate::command::rows::{Run, command};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyRange, KeyUse, OW, RO, UPDATE, key, unknown};
-use crate::command::table::{self, Row};
+use crate::command::table::{self, CommandSpec, Id, Row};
 use crate::number;
-use crate::request::{MultiKeyOp, Query, RequestError};
+use crate::request::{MultiKeyOp, Query, RequestError, Sort, SortBy};
 
 /// The commands of this family.
 pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
@@ -34,7 +31,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
             count/integer)] [GET pattern/pattern#1...+] [order:<ASC|DESC>] \
             [sorting:ALPHA] [STORE destination#2]",
         )
-        .summary("Sorts the elements of a key. Strings and hashes have none.")
+        .summary("Sorts the elements of a list, a set or a sorted set.")
         .only_in("write set sortedset list slow dangerous"),
     command("sort_ro", -2, "readonly movablekeys", |e, a| e.sort(a, true))
         .keys(&[
@@ -49,51 +46,94 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
             "key#0 [BY pattern/pattern#1] [LIMIT offset_count:(offset/integer \
             count/integer)] [GET pattern/pattern#1...+] [order:<ASC|DESC>] [sorting:ALPHA]",
         )
-        .summary("Sorts the elements of a key. Strings and hashes have none.")
+        .summary("Sorts the elements of a list, a set or a sorted set.")
         .only_in("read set sortedset list slow dangerous"),
 ];
 
 impl<'a> Execution<'_, 'a> {
-    /// SORT, and SORT_RO if `reads_only`. A missing key has no elements, so the result is empty; any value is an error.
+    /// SORT, and SORT_RO if `reads_only`.
     pub(super) fn sort(
         &mut self,
         arguments: &[&'a [u8]],
         reads_only: bool,
     ) -> Result<(), CommandError> {
-        let (key, mut rest, mut to) = (arguments[1], &arguments[2..], None);
+        let key = arguments[1];
+        let SortArguments { mut sort, answered, to } =
+            self.sort_arguments(arguments, reads_only)?;
+        (sort.answered, sort.most) = (self.keep(&answered), self.room());
+        if to.is_none() && !reads_only && self.lacks_memory() {
+            return Err(error_text(RequestError::OutOfMemory).into());
+        }
+        match to {
+            None if !sort.names_keys() => {
+                self.batch.long_read(key, Query::Sort(sort), ReplyKind::Elements);
+            }
+            None => {
+                let op = MultiKeyOp::Sort { from: key, to, sort };
+                self.batch.multi_key(op, ReplyKind::Elements);
+            }
+            Some(_) => {
+                let op = MultiKeyOp::Sort { from: key, to, sort };
+                self.batch.multi_key(op, ReplyKind::Integer);
+            }
+        }
+        Ok(())
+    }
+
+    fn sort_arguments(
+        &self,
+        arguments: &[&'a [u8]],
+        reads_only: bool,
+    ) -> Result<SortArguments<'a>, CommandError> {
         let in_cluster = self.group().is_some();
         // Patterns of BY and GET name keys that no argument does.
         let reads_all = self.connection.is_unrestricted || {
             let spec = table::find(arguments[0]);
             spec.is_some_and(|spec| self.connection.user.reads_all_keys_with(spec, arguments))
         };
+        let mut read = SortArguments::default();
+        let mut rest = &arguments[2..];
         loop {
             rest = match rest {
-                [] => break,
-                [option, rest @ ..] if ["asc", "desc", "alpha"].iter().any(|o| is(option, o)) => {
+                [] => return Ok(read),
+                [option, rest @ ..] if is(option, "asc") => {
+                    read.sort.descending = false;
+                    rest
+                }
+                [option, rest @ ..] if is(option, "desc") => {
+                    read.sort.descending = true;
+                    rest
+                }
+                [option, rest @ ..] if is(option, "alpha") => {
+                    read.sort.by_bytes = true;
                     rest
                 }
                 [option, from, count, rest @ ..] if is(option, "limit") => {
-                    if number::integer(from).is_none() || number::integer(count).is_none() {
-                        return Err(NOT_AN_INTEGER);
-                    }
+                    let (from, count) = (number::integer(from), number::integer(count));
+                    read.sort.limit = Some(from.zip(count).ok_or(NOT_AN_INTEGER)?);
                     rest
                 }
                 [option, destination, rest @ ..] if is(option, "store") && !reads_only => {
-                    to = Some(*destination);
+                    read.to = Some(*destination);
                     rest
                 }
                 [option, pattern, rest @ ..] if is(option, "by") => {
-                    if in_cluster && pattern.contains(&b'*') {
-                        return Err("ERR BY option of SORT denied in cluster mode.".into());
-                    }
-                    if !reads_all && pattern.contains(&b'*') {
-                        let why = "BY option of SORT denied due to insufficient ACL permissions.";
-                        return Err(format!("ERR {why}").into());
-                    }
+                    read.sort.by = if pattern.contains(&b'*') {
+                        if in_cluster {
+                            return Err("ERR BY option of SORT denied in cluster mode.".into());
+                        }
+                        if !reads_all {
+                            let why =
+                                "BY option of SORT denied due to insufficient ACL permissions.";
+                            return Err(format!("ERR {why}").into());
+                        }
+                        SortBy::Pattern(pattern)
+                    } else {
+                        SortBy::OwnOrder
+                    };
                     rest
                 }
-                [option, _, rest @ ..] if is(option, "get") => {
+                [option, pattern, rest @ ..] if is(option, "get") => {
                     if in_cluster {
                         return Err("ERR GET option of SORT denied in cluster mode.".into());
                     }
@@ -101,24 +141,45 @@ impl<'a> Execution<'_, 'a> {
                         let why = "GET option of SORT denied due to insufficient ACL permissions.";
                         return Err(format!("ERR {why}").into());
                     }
+                    read.answered.push(*pattern);
                     rest
                 }
                 _ => return Err(SYNTAX),
             };
         }
-        match to {
-            // Also without elements: STORE deletes the destination then (`sortCommandGeneric`).
-            Some(to) => {
-                self.batch.multi_key(MultiKeyOp::StoreSorted { from: key, to }, ReplyKind::Integer);
-            }
-            None if !reads_only && self.lacks_memory() => {
-                return Err(error_text(RequestError::OutOfMemory).into());
-            }
-            None => self.batch.read(key, Query::Exists, ReplyKind::Sorted),
-        }
-        Ok(())
     }
 }
+
+/// The options of SORT.
+struct SortArguments<'a> {
+    sort: Sort<'a>,
+    /// The patterns of GET.
+    answered: Vec<&'a [u8]>,
+    to: Option<&'a [u8]>,
+}
+
+impl Default for SortArguments<'_> {
+    fn default() -> Self {
+        let sort = Sort {
+            by: SortBy::Element,
+            by_bytes: false,
+            descending: false,
+            limit: None,
+            answered: &[],
+            most: 0,
+        };
+        Self { sort, answered: Vec::new(), to: None }
+    }
+}
+
+/// Returns whether SORT or SORT_RO with these arguments reads keys whose names depend on the elements.
+#[cfg(feature = "scripts")]
+pub(super) fn names_keys(spec: &CommandSpec, arguments: &[&[u8]]) -> bool {
+    let is_pattern =
+        |pair: &[&[u8]]| (is(pair[0], "by") || is(pair[0], "get")) && pair[1].contains(&b'*');
+    matches!(spec.id, Id::SORT | Id::SORT_RO) && arguments[2..].windows(2).any(is_pattern)
+}
+
 /// The keys of SORT: the first argument, and the destination.
 fn sorted_keys(arguments: &[&[u8]]) -> KeyRange {
     KeyRange::one(1).and(destination(arguments).map(|place| (place, KeyUse(OW | UPDATE))))

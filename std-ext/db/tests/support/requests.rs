@@ -147,10 +147,6 @@ pub fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[R
                 Request::MultiKey(MultiKeyOp::MergeElements { to: random.of(&KEYS), keys: &some })
             }
             28 if random.below(8) == 0 => Request::MultiKey(MultiKeyOp::Clear),
-            28 if random.below(2) == 0 => {
-                let (from, to) = (random.of(&KEYS), random.of(&KEYS));
-                Request::MultiKey(MultiKeyOp::StoreSorted { from, to })
-            }
             29 => {
                 let op = random.of(&[Bitwise::And, Bitwise::Or, Bitwise::Xor, Bitwise::Not]);
                 Request::MultiKey(MultiKeyOp::Bitwise { op, to: random.of(&KEYS), keys: &some })

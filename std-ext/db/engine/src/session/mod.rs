@@ -15,11 +15,14 @@ mod multi_read;
 #[cfg(test)]
 mod ownership_tests;
 mod read;
+mod read_geo;
 mod read_hash;
 mod read_list;
 mod read_set;
 mod read_sorted_set;
 mod scan;
+mod sorted;
+mod store_range;
 mod taken_elements;
 mod transaction;
 mod waiting;

@@ -98,7 +98,6 @@ fn the_sources_of_an_operation_count_as_used() {
         MultiKeyOp::Bitwise { op: Bitwise::Or, to, keys: &[from] },
         MultiKeyOp::MergeElements { to, keys: &[from] },
         MultiKeyOp::Copy { from, to, database: 0, replace: true },
-        MultiKeyOp::StoreSorted { from, to },
     ] {
         set_idle(&db, from);
         session.execute(&[Request::MultiKey(operation)], &mut |_, _| {});

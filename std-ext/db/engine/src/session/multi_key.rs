@@ -124,6 +124,7 @@ pub(super) fn shards_of(state: &State, database: u16, op: MultiKeyOp<'_>) -> Vec
         MultiKeyOp::SwapDatabases(one, other) if one == other => Vec::new(),
         MultiKeyOp::SwapDatabases(one, other) => all_of(one).chain(all_of(other)).collect(),
         MultiKeyOp::Clear => all_of(database).collect(),
+        MultiKeyOp::Sort { sort, .. } if sort.names_keys() => all_of(database).collect(),
         MultiKeyOp::ClearAll => (0..state.shards.len()).collect(),
         _ => {
             let first = state.keyspace(database).first;
@@ -246,6 +247,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::MoveElement { from, to, take, put } => {
                 return self.log(|apply| apply.move_element((from, take), (to, put), answer));
             }
+            MultiKeyOp::Sort { from, to, sort } => {
+                return self.log(|apply| apply.sort(from, to, sort, answer));
+            }
             MultiKeyOp::PopFirst { keys, popped, count, most } => {
                 return self.log(|apply| apply.pop_first(keys, (popped, count, most), answer));
             }
@@ -268,12 +272,11 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
-            MultiKeyOp::StoreSorted { from, .. } if self.find_source(from).is_some() => {
-                Answer::Error(RequestError::WrongType)
+            MultiKeyOp::StoreRange { from, selection, to } => {
+                self.store_range((from, selection), to)
             }
-            MultiKeyOp::StoreSorted { to, .. } => {
-                self.delete(to);
-                Answer::Int(0)
+            MultiKeyOp::StoreSearch { from, search, to, distances, event } => {
+                self.store_search((from, search), to, (distances, event))
             }
             MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
@@ -282,7 +285,8 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::Copy { .. }
             | MultiKeyOp::ClearAll
             | MultiKeyOp::MoveElement { .. }
-            | MultiKeyOp::PopFirst { .. } => unreachable!("answered by `run`"),
+            | MultiKeyOp::PopFirst { .. }
+            | MultiKeyOp::Sort { .. } => unreachable!("answered by `run`"),
             MultiKeyOp::SwapDatabases(..) => Answer::Error(RequestError::SwapInTransaction),
         }
     }
@@ -324,7 +328,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         alive
     }
 
-    fn note_miss(&mut self, key: &[u8]) {
+    pub(super) fn note_miss(&mut self, key: &[u8]) {
         self.core(key).events.note_miss(key);
     }
 

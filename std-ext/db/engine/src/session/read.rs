@@ -4,6 +4,7 @@ use super::read_hash::answer_hash;
 use super::read_list::answer_list;
 use super::read_set::answer_set;
 use super::read_sorted_set::answer_sorted_set;
+use super::sorted::answer_sorted;
 use crate::number;
 use crate::request::{Answer, Field, FieldValues, LONGEST_VALUE, Query, RequestError, StoredValue};
 use crate::state::bits;
@@ -35,6 +36,7 @@ pub(super) fn answer_query(
             }
             Query::Hash(query) => answer_hash(None, query, answer),
             Query::List(query) => answer_list(None, query, answer),
+            Query::Sort(sort) => answer_sorted(None, sort, answer),
             Query::Members(query) => answer_set(None, query, answer),
             Query::SortedSet(query) => answer_sorted_set(None, query, answer),
             _ => answer(of_missing(query)),
@@ -74,7 +76,11 @@ pub(super) fn answer_query(
             string::read_pieces(value, cold, byte_range(value.length(), from, to), answer);
         }
         Query::Length => answer(Answer::count(value.length())),
-        Query::Hash(_) | Query::List(_) | Query::Members(_) | Query::SortedSet(_) => {
+        Query::Hash(_)
+        | Query::List(_)
+        | Query::Sort(_)
+        | Query::Members(_)
+        | Query::SortedSet(_) => {
             answer(Answer::Error(RequestError::WrongType));
         }
         Query::Stored => {
@@ -128,6 +134,7 @@ fn answer_typed(
         }
         (Query::Stored, value) => value.with_stored(cold, |value| answer(Answer::Stored(value))),
         (Query::Hash(query), Value::Hash(hash)) => answer_hash(Some(hash), query, answer),
+        (Query::Sort(sort), value) => answer_sorted(Some(value), sort, answer),
         (Query::List(query), Value::List(list)) => answer_list(Some(list), query, answer),
         (Query::Members(query), Value::Set(set)) => answer_set(Some(set), query, answer),
         (Query::SortedSet(query), Value::SortedSet(set)) => {
@@ -185,6 +192,7 @@ fn of_missing(query: Query<'_>) -> Answer<'static> {
         | Query::Stored
         | Query::Hash(_)
         | Query::List(_)
+        | Query::Sort(_)
         | Query::Members(_)
         | Query::SortedSet(_)
         | Query::Expiry

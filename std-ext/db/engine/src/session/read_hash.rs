@@ -2,9 +2,8 @@
 
 use crate::glob::Glob;
 use crate::request::{Answer, ElementListBuilder, HashParts, HashQuery, LONGEST_VALUE};
-use crate::state::random::Random;
+use crate::state::value::choose::{choose, choose_one};
 use crate::state::value::hash::HashValue;
-use std::collections::HashSet;
 
 /// Answers a query about a hash, or about a key that is missing.
 pub(super) fn answer_hash(
@@ -36,8 +35,7 @@ pub(super) fn answer_hash(
             answer(Answer::Elements(list.list(), 0));
         }
         HashQuery::Random { count: None, .. } => {
-            let mut random = Random::new();
-            let chosen = hash.and_then(|hash| hash.nth(random_index(&mut random, hash.len())));
+            let chosen = hash.and_then(choose_one);
             answer(chosen.map_or(Answer::Nil, |(field, _)| Answer::Bytes(field)));
         }
         HashQuery::Random { count: Some(count), parts, most } => {
@@ -71,45 +69,5 @@ fn push(list: &mut ElementListBuilder, parts: HashParts, (field, value): (&[u8],
     }
     if parts != HashParts::Fields {
         list.push(value);
-    }
-}
-
-fn random_index(random: &mut Random, len: usize) -> usize {
-    (random.next() as usize).checked_rem(len).unwrap_or(0)
-}
-
-/// Chooses fields as [`HashQuery::Random`] says, until `each` returns false.
-fn choose<'h>(hash: HashValue<'h>, count: i64, each: &mut dyn FnMut((&'h [u8], &'h [u8])) -> bool) {
-    let (len, mut random) = (hash.len(), Random::new());
-    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    if count < 0 {
-        for _ in 0..wanted {
-            let Some(entry) = hash.nth(random_index(&mut random, len)) else { return };
-            if !each(entry) {
-                return;
-            }
-        }
-    } else if wanted >= len {
-        hash.visit(&mut |field, value| each((field, value)));
-    } else if wanted > len / 3 {
-        // Each of the rest is chosen as often as it is still needed.
-        let (mut left, mut needed) = (len, wanted);
-        hash.visit(&mut |field, value| {
-            let chosen = random_index(&mut random, left) < needed;
-            left -= 1;
-            needed -= usize::from(chosen);
-            !chosen || each((field, value))
-        });
-    } else {
-        let mut seen = HashSet::with_capacity(wanted);
-        while seen.len() < wanted {
-            let index = random_index(&mut random, len);
-            if seen.insert(index)
-                && let Some(entry) = hash.nth(index)
-                && !each(entry)
-            {
-                return;
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes replies and requests to the end of a buffer.
 
 use super::Protocol;
+use crate::score;
 
 /// Writes replies in one version of RESP to the end of a buffer.
 #[derive(Debug)]
@@ -130,15 +131,16 @@ impl<'o> RespWriter<'o> {
         }
     }
 
-    /// Writes a double; in RESP2, a bulk string.
+    /// Writes a double, as a score; in RESP2, a bulk string.
     pub fn double(&mut self, x: f64) {
-        let text = if x.is_nan() {
-            "nan".to_owned()
-        } else if x.is_infinite() {
-            if x > 0.0 { "inf" } else { "-inf" }.to_owned()
-        } else {
-            x.to_string()
-        };
+        score::with_text(x, |text| match self.protocol {
+            Protocol::Two => self.bulk(text),
+            Protocol::Three => self.line(b',', text),
+        });
+    }
+
+    /// Writes a number, whose text is known, as a double; in RESP2, as a bulk string.
+    pub fn long_double(&mut self, text: &str) {
         match self.protocol {
             Protocol::Two => self.bulk(text.as_bytes()),
             Protocol::Three => self.line(b',', text.as_bytes()),

@@ -11,6 +11,7 @@ use crate::command::script::current_host::Host;
 use crate::command::script::outbox::Outbox;
 use crate::command::script::shebang::Flags;
 use crate::command::server::write_time;
+use crate::command::sort;
 use crate::command::table::{self, CommandSpec, Flag, Id};
 use crate::command::tracking::keys_of;
 use crate::command::transaction::asks_database;
@@ -193,6 +194,9 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             return keyless_refusal(spec);
         }
         self.include(spec, arguments)?;
+        if sort::names_keys(spec, arguments) {
+            self.include_all(spec, Breadth::Database)?;
+        }
         // Only before the first change, as in `scriptVerifyOOM`: a script is not stopped in the middle for memory.
         if writes && spec.has_flag(Flag::DenyOom) && self.keys.is_full() && !self.keys.has_changes()
         {

@@ -13,6 +13,7 @@ use crate::command::script::eval::Ended;
 use crate::command::script::interpreter::with_interpreter;
 use crate::command::script::locked::sends;
 use crate::command::script::outbox::Outbox;
+use crate::command::sort;
 use crate::command::table::{CommandSpec, Flag, Id};
 use crate::command::transaction::{NO_SHARD_CHANNELS, asks_database, is_about_keys};
 use crate::number;
@@ -68,6 +69,9 @@ impl<'a> Execution<'_, 'a> {
         // SCRIPT FLUSH cannot be undone, so a transaction with it never begins anew.
         let mut breadth = match commands {
             _ if commands.iter().any(|(spec, _)| needs_all(spec)) => Breadth::Everything,
+            _ if commands.iter().any(|(spec, arguments)| sort::names_keys(spec, arguments)) => {
+                Breadth::Everything
+            }
             _ if commands.iter().any(|(spec, _)| spec.id == Id::SCRIPT) => Breadth::Everything,
             _ => Breadth::Keys,
         };

@@ -25,7 +25,8 @@ impl Core {
     ) -> R {
         let before = current.as_ref().and_then(|record| record.value().collection());
         // Before the change, which may free the root.
-        let born = current.and_then(|record| record.tree()).map(Tree::birth);
+        let tree = current.and_then(|record| record.tree());
+        let (born, bytes) = (tree.map(Tree::birth), tree.map(Tree::bytes));
         let is_in_place = self.window != 0 && born == Some(self.window);
         let (mut window, mut buffer) = (self.window, std::mem::take(&mut self.scratch));
         let mut number = || present_window(&mut window);
@@ -39,7 +40,12 @@ impl Core {
         let is_empty = edit.len() == 0;
         let (form, is_table, cut) = edit.finish();
         self.window = window;
-        self.replaced = self.replaced.saturating_add(cut.len() * CUT_BYTES);
+        // A part may be most of a tree.
+        let lost = match (&form, bytes) {
+            (Form::Tree(tree), Some(before)) => before.saturating_sub(tree.bytes()) as usize,
+            _ => 0,
+        };
+        self.replaced = self.replaced.saturating_add(lost.max(cut.len() * CUT_BYTES));
         self.unpublished.extend(cut.into_iter().map(Undo::Cut));
         let step = |record| {
             if is_in_place {

@@ -125,7 +125,8 @@ impl Tree {
         self.put(edit, Index(index), &Key::EMPTY, value);
     }
 
-    /// Inserts an entry, or replaces the one that is there. Returns whether it is new.
+    /// Inserts an entry, or replaces the one that is there. Returns whether it is new. The caller has promised what
+    /// `insert` demands.
     #[inline(always)]
     fn put(&mut self, edit: &mut Edit<'_>, place: impl Place, key: &Key<'_>, value: &[u8]) -> bool {
         debug_assert!(self.root.birth() <= edit.window, "a later window");
@@ -154,6 +155,7 @@ impl Tree {
         self.take(edit, Index(index));
     }
 
+    /// Removes an entry, and returns whether there was one. The caller has promised what `insert` demands.
     #[inline(always)]
     fn take(&mut self, edit: &mut Edit<'_>, place: impl Place) -> bool {
         debug_assert!(self.root.birth() <= edit.window, "a later window");

@@ -3,10 +3,12 @@
 //! A type of value is a variant of [`Value`] and a file here. Each part of the database that looks inside values asks
 //! this module: the compiler names the places that a further type has to fill in.
 
+pub(crate) mod choose;
 pub mod collection;
 pub mod hash;
 pub mod list;
 pub mod set;
+mod sorted_range;
 pub mod sorted_set;
 pub(crate) mod stored_string;
 pub(crate) mod string;

@@ -128,14 +128,14 @@ fn change_at_random(seed: u64, usual: usize, changes: u64, every: usize) {
 
 #[test]
 fn versions_of_short_sequences_keep_their_values() {
-    for seed in 1..=rounds(12, 3) {
+    for seed in 1..=rounds(8, 3) {
         change_at_random(seed, 60, rounds(800, 300), 1);
     }
 }
 
 #[test]
 fn versions_of_long_sequences_keep_their_values() {
-    for seed in 1..=rounds(4, 1) {
+    for seed in 1..=rounds(2, 1) {
         change_at_random(seed, 3000, rounds(6000, 2000), 300);
     }
 }
