@@ -59,7 +59,7 @@ stage_kills() {
     # The stage `tests` has built them without optimization.
     # shellcheck disable=SC2046 # no option is no word
     HEDGEROW_DB_KILLS=$(brief 50 500) cargo test --workspace --features std-ext $(brief '' --release) \
-        --test kills --test kills_server -- --nocapture
+        --test kills --test kills_blocking --test kills_server -- --nocapture
 }
 
 stage cluster first "db" "what the default features leave out: the cluster, with real etcd, and gRPC"

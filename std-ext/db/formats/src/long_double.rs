@@ -53,6 +53,15 @@ impl LongDouble {
         sum.is_finite().then_some(Self(sum))
     }
 
+    /// Returns a thousand times the number, rounded up; `None` if that is no 64-bit integer.
+    pub fn thousandfold(self) -> Option<i64> {
+        let product = (self.0 * X87DoubleExtended::from_u128(1000).value).value;
+        let mut is_exact = false;
+        let integer = product.to_i128_r(64, Round::TowardPositive, &mut is_exact);
+        let is_lost = integer.status.contains(Status::INVALID_OP);
+        i64::try_from(integer.value).ok().filter(|_| !is_lost)
+    }
+
     /// Formats a finite number as Redis does: without an exponent, with up to 17 digits after the point, correctly
     /// rounded. `None` for an infinity.
     pub fn text(self) -> Option<String> {

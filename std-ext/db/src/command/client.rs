@@ -16,6 +16,7 @@ use crate::command::table::groups::Group;
 use crate::limits::LONGEST_NAME;
 use crate::number;
 use crate::resp::Protocol;
+use crate::state::waiters::WaitEnd;
 
 const WRONG_PASSWORD: CommandError =
     CommandError::Borrowed("WRONGPASS invalid username-password pair or user is disabled.");
@@ -68,7 +69,7 @@ const HELP: [&str; 46] = [
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
-    "    Unblock the specified blocked client. No command blocks on this server.",
+    "    Unblock the specified blocked client.",
     "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
     "         [OPTIN] [OPTOUT] [NOLOOP]",
     "    Control server assisted client side caching.",
@@ -478,16 +479,20 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// CLIENT UNBLOCK. No command blocks here, so no client can be unblocked.
+    /// CLIENT UNBLOCK.
     fn unblock(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
-        match &arguments[2..] {
-            [_] => {}
-            [_, how] if is(how, "timeout") || is(how, "error") => {}
+        let why = match &arguments[2..] {
+            [_] => WaitEnd::TimedOut,
+            [_, how] if is(how, "timeout") => WaitEnd::TimedOut,
+            [_, how] if is(how, "error") => WaitEnd::Unblocked,
             [_, _] => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
             _ => return Err(wrong_part("CLIENT", arguments[1])),
-        }
-        number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
-        self.reply(|out| out.integer(0));
+        };
+        let id = number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
+        // Commands before this one may serve the client.
+        self.execute_batch();
+        let ends = self.server.unblock(id.cast_unsigned(), why);
+        self.reply(|out| out.integer(ends.into()));
         Ok(())
     }
 

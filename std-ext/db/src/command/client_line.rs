@@ -40,6 +40,7 @@ fn flags(info: &ClientInfo<'_>) -> String {
     let letters = [
         (ClientType::of(info) == ClientType::Subscriber, 'P'),
         (info.sizes.queued.is_some(), 'x'),
+        (info.waits, 'b'),
         (tracking.is_on, 't'),
         (tracking.is_broken, 'R'),
         (tracking.broadcasts, 'B'),

@@ -5,6 +5,7 @@ use crate::command::acl::users::Users;
 use crate::command::client_tracking::ClientTracking;
 use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::queue::CommandQueue;
+use crate::command::waiting::Waiting;
 use crate::pubsub::{Hub, Mailbox, Message, Redirected, Subscriptions};
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
@@ -64,6 +65,8 @@ pub struct Connection {
     pub(super) watch: Option<Box<KeyWatch>>,
     /// How it tracks keys (`CLIENT TRACKING`).
     pub(super) tracking: Option<Box<ClientTracking>>,
+    /// Its last command, if that waits for an element.
+    pub(super) waiting: Option<Box<Waiting>>,
     /// Its place among the monitors (`MONITOR`).
     pub(super) monitoring: Option<Monitoring>,
     /// The channels to which it has subscribed.
@@ -112,6 +115,7 @@ impl Connection {
             queue: None,
             watch: None,
             tracking: None,
+            waiting: None,
             monitoring: None,
             subscriptions: None,
             pushed: false,

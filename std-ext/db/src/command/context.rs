@@ -7,6 +7,7 @@ use crate::command::client_sizes::ClientSizes;
 use crate::command::client_tracking::TrackingInfo;
 use crate::command::connection::Connection;
 use crate::pubsub::{Hub, Mailbox};
+use crate::state::waiters::{WaitEnd, Waiter};
 use crate::{Db, Session};
 use std::sync::Arc;
 
@@ -74,6 +75,17 @@ pub trait ServerApi {
     /// Returns whether a connection was killed, so that its command should not wait any longer.
     fn is_killed(&self, client: u64) -> bool {
         let _ = client;
+        false
+    }
+
+    /// Notes for what a connection waits, or that it does not any more.
+    fn note_waiter(&self, client: u64, waiter: Option<&Arc<Waiter>>) {
+        let _ = (client, waiter);
+    }
+
+    /// Ends the wait of another connection. Returns whether it waited.
+    fn unblock(&self, client: u64, why: WaitEnd) -> bool {
+        let _ = (client, why);
         false
     }
 
@@ -171,6 +183,8 @@ pub struct ClientInfo<'a> {
     pub library: &'a [u8],
     /// The version of the client library.
     pub library_version: &'a [u8],
+    /// Whether its last command waits for an element.
+    pub waits: bool,
     /// The numbers of channels, of patterns and of slots' channels to which it subscribes.
     pub subscriptions: [usize; 3],
     /// How the client tracks keys (`CLIENT TRACKING`).
@@ -197,6 +211,7 @@ impl Connection {
             user: self.user_name(),
             library: self.library.as_ref().map_or(&[], |library| &library.0),
             library_version: self.library.as_ref().map_or(&[], |library| &library.1),
+            waits: self.waits(),
             subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),
             tracking: self.tracking.as_ref().map_or_else(Default::default, |own| own.info()),
             descriptor: self.descriptor,

@@ -51,6 +51,8 @@ pub enum NextStep {
     /// Wait for more input.
     #[default]
     Continue,
+    /// Wait until the connection's [waiter](crate::state::waiters::Waiter) has an outcome, and execute nothing before.
+    Wait,
     /// Send the replies, then close.
     Close,
     /// Close at once: the replies exceed the limit, and were not made.

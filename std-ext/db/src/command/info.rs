@@ -112,7 +112,7 @@ fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: 
         ("connected_clients", server.clients),
         ("cluster_connections", 0),
         ("maxclients", server.max_clients),
-        ("blocked_clients", execution.meter.diagnostics.postponed_clients()),
+        ("blocked_clients", execution.meter.diagnostics.blocked_clients()),
         ("tracking_clients", Tracking::of(execution.db.state()).counts().clients),
     ]);
 }

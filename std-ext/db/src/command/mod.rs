@@ -10,6 +10,7 @@ mod acl;
 mod arguments;
 mod batch;
 mod bits;
+mod blocking;
 mod busy;
 mod client;
 mod client_line;
@@ -75,9 +76,12 @@ mod script;
 mod scripting;
 mod secret;
 mod server;
+mod set_combinations;
+mod sets;
 mod slowlog;
 mod sort;
 mod sorted_ranges;
+mod sorted_set_combinations;
 mod sorted_sets;
 mod stored_answer;
 mod strings;
@@ -85,6 +89,7 @@ mod syntax;
 mod table;
 mod tracking;
 mod transaction;
+mod waiting;
 
 #[cfg(test)]
 mod later_tests;
@@ -118,6 +123,7 @@ pub(crate) use hexadecimal::hexadecimal;
 pub(crate) use replay::{Refusal, Replay, replay};
 pub(crate) use routing::LOADING;
 pub use secret::same_secret;
+pub(crate) use waiting::{cancel_wait, end_wait};
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

@@ -29,6 +29,8 @@ pub(crate) enum ReplyKind {
     Fields,
     /// An array of elements, which may be null.
     Elements,
+    /// A set of elements.
+    Members,
     /// An array of elements, or a null array.
     ElementsOrNull,
     /// A key, and an array of the elements that were removed from it; or a null array.
@@ -59,6 +61,8 @@ pub(crate) enum ReplyKind {
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
     Pairs,
+    /// An array of a key and the element that was taken from it, or a null array.
+    PoppedOne,
     /// A cursor, and an array of elements.
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
@@ -202,6 +206,10 @@ impl ReplyKind {
                     None => out.null(),
                 });
             }
+            (Self::Members, Answer::Elements(elements, _)) => {
+                out.set(elements.len());
+                elements.iter().for_each(|element| write_element(out, element));
+            }
             (Self::Elements | Self::ElementsOrNull, Answer::Elements(elements, _)) => {
                 write_elements(out, elements);
             }
@@ -221,6 +229,8 @@ impl ReplyKind {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
             }
+            (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
+            (Self::PoppedOne, _) => out.null_array(),
             (Self::Pairs, Answer::Elements(elements, _)) => {
                 write_pairs(out, elements, write_element);
             }

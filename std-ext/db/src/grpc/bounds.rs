@@ -91,6 +91,7 @@ impl Peer {
             user: DEFAULT_USER,
             library: b"",
             library_version: b"",
+            waits: false,
             subscriptions: [0; 3],
             tracking: TrackingInfo::default(),
             descriptor: -1,

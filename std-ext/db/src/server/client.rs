@@ -40,6 +40,7 @@ const TOO_LARGE: &[u8] =
 
 mod mail;
 mod output_limits;
+mod wait;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientState {
@@ -108,6 +109,8 @@ pub(super) struct ServerClient {
     lsn: Lsn,
     /// Whether a reply of this cycle shows data.
     shows_data: bool,
+    /// The wait of its last command may be over.
+    has_outcome: bool,
     /// Commands whose replies wait for the log, and the start of the cycle in which the first of them came.
     unanswered: (u64, Instant),
     state: ClientState,
@@ -167,6 +170,7 @@ impl ServerClient {
             wanted: 0,
             lsn: 0,
             shows_data: false,
+            has_outcome: false,
             unanswered: (0, now),
             state: ClientState::Open,
             readable: true,
@@ -249,7 +253,9 @@ impl ServerClient {
         let input = self.input.capacity();
         let subscribed = self.connection.subscriptions().map_or(0, Subscriptions::bytes);
         let queue = self.connection.sizes();
-        let held = input + output.last + output.full_bytes + subscribed + self.stream.memory();
+        let waiter = self.connection.waiter().map_or(0, |waiter| waiter.bytes());
+        let held =
+            input + output.last + output.full_bytes + subscribed + waiter + self.stream.memory();
         ClientSizes {
             input: self.input.len() as u64,
             input_room: (input - self.input.len()) as u64,
@@ -267,7 +273,9 @@ impl ServerClient {
         // [MV-1] Replies wait for their log entries at the worker that executed the commands, because only that worker
         // knows which rollbacks and epochs came after them. A worker that has seen a later rollback would take the
         // committed number of other entries for that of these.
-        self.state == ClientState::Open && !self.output.is_held() && self.lsn == 0
+        // Who serves a client that waits tells the worker at which it began to.
+        let waits = self.connection.waits();
+        self.state == ClientState::Open && !self.output.is_held() && self.lsn == 0 && !waits
     }
 
     /// Prepares the client for another worker: it is on none of its lists, and its poll reports nothing yet.
@@ -314,6 +322,7 @@ impl ServerClient {
     /// Returns whether another cycle would read or execute something.
     pub(super) fn wants_service(&self, context: &WorkerContext) -> bool {
         match self.state {
+            ClientState::Open if self.connection.waits() => self.may_end_wait(),
             ClientState::Open => (self.readable || self.backlog) && self.may_read(context),
             ClientState::Lingering(_) => self.readable,
             ClientState::Closing | ClientState::Dead => false,
@@ -325,6 +334,8 @@ impl ServerClient {
     pub(super) fn is_throttled(&self, context: &WorkerContext) -> bool {
         self.state == ClientState::Open
             && (self.readable || self.backlog)
+            // Whoever serves it wakes this worker.
+            && !self.connection.waits()
             && !self.may_read(context)
     }
 
@@ -391,6 +402,9 @@ impl ServerClient {
             ClientState::Closing | ClientState::Dead => return,
         }
         self.deliver_all(context);
+        if self.connection.waits() && !self.end_wait(context) {
+            return;
+        }
         // Below the pause, no client counts as stalled: start its time again.
         if self.output.waiting() < OUTPUT_PAUSE {
             self.last_progress = context.now;
@@ -551,6 +565,10 @@ impl ServerClient {
             self.renamed |= ConnectionInfo::of(&self.connection) != self.noted;
             match outcome.next {
                 NextStep::Continue => {}
+                NextStep::Wait => {
+                    self.backlog = true;
+                    break;
+                }
                 NextStep::Close => self.state = ClientState::Closing,
                 NextStep::Drop => {
                     self.drop_slow(ExceededOutput::Hard, self.connection.is_subscriber(), context);
@@ -716,7 +734,9 @@ impl ServerClient {
             ClientState::Lingering(until) if now >= until => Some(Overdue::Lingered),
             // Replies that wait for the log, and commands that wait for the end of a pause, are no delay of the client.
             ClientState::Open | ClientState::Closing
-                if !self.output.is_held() && self.postponed.is_none() =>
+                if !self.output.is_held()
+                    && self.postponed.is_none()
+                    && !self.connection.waits() =>
             {
                 let closing = self.state == ClientState::Closing;
                 // As in Redis, a subscriber has nothing to say.

@@ -5,6 +5,7 @@ use super::client_sizes::{self, SharedSizes};
 use crate::command::{ClientInfo, ClientSizes, DEFAULT_USER, TrackingInfo};
 use crate::lock::lock;
 use crate::pubsub::Mailbox;
+use crate::state::waiters::{WaitEnd, Waiter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -46,6 +47,8 @@ struct ClientEntry {
     /// The client's mailbox, if it has one.
     mailbox: Option<Arc<Mailbox>>,
     descriptor: i32,
+    /// For what its last command waits, if it does.
+    waiter: Option<Arc<Waiter>>,
     /// The client's worker writes them after each time that it reads or writes. Nothing if it never had buffers.
     sizes: Option<Arc<SharedSizes>>,
 }
@@ -79,6 +82,7 @@ impl ClientList {
                 tracking: TrackingInfo::default(),
                 mailbox: None,
                 descriptor: info.descriptor,
+                waiter: None,
                 sizes: None,
             })
         });
@@ -141,6 +145,10 @@ impl ClientList {
             // A client that was killed already must not be counted twice.
             if id != but && !entry.killed && wanted(&entry.info(id, now)) {
                 entry.killed = true;
+                // From here on it takes no element, although its worker closes it only later.
+                if let Some(waiter) = &entry.waiter {
+                    waiter.cancel();
+                }
                 killed.entry(entry.worker).or_default().push(id);
                 count += 1;
             }
@@ -150,6 +158,19 @@ impl ClientList {
             wake(worker);
         }
         count
+    }
+
+    /// Notes for what a client waits, or that it does not any more.
+    pub(super) fn note_waiter(&self, id: u64, waiter: Option<&Arc<Waiter>>) {
+        if let Some(entry) = lock(&self.0).clients.get_mut(&id) {
+            entry.waiter = waiter.cloned();
+        }
+    }
+
+    /// Ends the wait of a client. Returns whether it waited.
+    pub(super) fn unblock(&self, id: u64, why: WaitEnd) -> bool {
+        let waiter = lock(&self.0).clients.get(&id).and_then(|entry| entry.waiter.clone());
+        waiter.is_some_and(|waiter| waiter.end(why))
     }
 
     /// Returns the mailbox of a client, which gets one if it has none. Its own worker asks.
@@ -211,6 +232,7 @@ impl ClientEntry {
             user: self.user.as_deref().unwrap_or(DEFAULT_USER),
             library: &self.library,
             library_version: &self.library_version,
+            waits: self.waiter.is_some(),
             subscriptions: self.subscriptions,
             tracking: self.tracking,
             descriptor: self.descriptor,

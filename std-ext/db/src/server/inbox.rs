@@ -19,6 +19,8 @@ pub(super) enum Handover {
     Accepted(AcceptedConnection),
     /// A client that another worker has served.
     Client(Box<ServerClient>),
+    /// The client of this worker in this place, which waits for an element, may have got one.
+    Answered(usize),
 }
 
 /// The handovers that a worker has not taken yet.
@@ -56,7 +58,7 @@ impl WorkerInbox {
             match handover {
                 Handover::Accepted(accepted) => taken.push(accepted),
                 // The list of clients says that it is this worker's, to which kills are sent.
-                Handover::Client(_) => inbox.handovers.push(handover),
+                Handover::Client(_) | Handover::Answered(_) => inbox.handovers.push(handover),
             }
         }
         taken

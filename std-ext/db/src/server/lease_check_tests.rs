@@ -33,7 +33,7 @@ pub(crate) fn primary(log: &Arc<ManualLog>) -> Db {
 }
 
 /// Runs a server of one thread, the primary of a cluster, until the test is done.
-fn serve(test: impl FnOnce(&ManualLog, &dyn Fn() -> TcpStream)) {
+pub(super) fn serve(test: impl FnOnce(&ManualLog, &dyn Fn() -> TcpStream)) {
     let log = Arc::new(ManualLog::trusting());
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind(primary(&log), config).unwrap();
@@ -41,7 +41,7 @@ fn serve(test: impl FnOnce(&ManualLog, &dyn Fn() -> TcpStream)) {
 }
 
 /// Checks that the server closes a connection without another byte.
-fn expect_close(client: &mut TcpStream, why: &str) {
+pub(super) fn expect_close(client: &mut TcpStream, why: &str) {
     let mut rest = Vec::new();
     let ended = client.read_to_end(&mut rest);
     assert_eq!(String::from_utf8_lossy(&rest), "", "{why}");

@@ -28,6 +28,8 @@ mod stream;
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(test)]
+mod wait_tests;
 mod worker;
 mod worker_context;
 

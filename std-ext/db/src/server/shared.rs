@@ -20,6 +20,7 @@ use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
 use crate::pubsub::{Hub, Mailbox};
+use crate::state::waiters::{WaitEnd, Waiter};
 use crate::tracking::Tracking;
 use mio::Waker;
 use std::collections::BTreeSet;
@@ -90,7 +91,7 @@ struct Exit {
 
 /// How other threads reach a worker.
 pub(super) struct WorkerHandle {
-    waker: Arc<Waker>,
+    pub(super) waker: Arc<Waker>,
     pub(super) counters: Arc<Counters>,
     /// Clients of this worker.
     pub(super) clients: Gauge,
@@ -173,7 +174,7 @@ impl WorkerHandle {
     }
 }
 
-fn wake(waker: &Waker) {
+pub(super) fn wake(waker: &Waker) {
     if let Err(why) = waker.wake() {
         tracing::error!("cannot wake a server thread: {why}");
     }
@@ -520,6 +521,14 @@ impl ServerApi for ServerShared {
 
     fn is_killed(&self, client: u64) -> bool {
         self.client_list.is_killed(client)
+    }
+
+    fn note_waiter(&self, client: u64, waiter: Option<&Arc<Waiter>>) {
+        self.client_list.note_waiter(client, waiter);
+    }
+
+    fn unblock(&self, client: u64, why: WaitEnd) -> bool {
+        self.client_list.unblock(client, why)
     }
 
     fn users(&self) -> &Users {

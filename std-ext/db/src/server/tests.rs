@@ -123,7 +123,8 @@ fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     serve_over(Db::open(Options::in_memory()).unwrap(), test);
 }
 
-fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
+/// As `serve`, over a database.
+pub(super) fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     let log: Arc<Slow> = Arc::default();
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind_with(db, Arc::clone(&log) as Arc<dyn Log>, config).unwrap();

@@ -3,7 +3,7 @@
 //! A cycle polls for events, executes the commands of each ready client, asks the log once to commit all changes, and
 //! writes replies. Those whose log entry is not committed yet, or that need a [`LeaseCheck`], wait for the log.
 
-use super::client::{self, Overdue, ServerClient, Withdrawal};
+use super::client::{self, ServerClient, Withdrawal};
 use super::event_loops::{Meter, Moving, OtherEventLoops};
 use super::inbox::{Handover, Inboxes};
 use super::listen::{AcceptedConnection, ServerListener};
@@ -21,11 +21,14 @@ use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use waits::Deadlines;
 
+mod all_clients;
 mod mail;
 #[cfg(test)]
 mod move_tests;
 mod moves;
+mod waits;
 mod work_stealing;
 #[cfg(all(test, feature = "scripts"))]
 mod work_stealing_tests;
@@ -123,6 +126,8 @@ pub(super) struct ServerWorker {
     moving: Moving,
     /// Clients that have got messages.
     with_mail: Vec<usize>,
+    /// When those of its clients that wait give up.
+    deadlines: Deadlines,
     context: WorkerContext,
     _spares: SpareListeners,
 }
@@ -187,6 +192,7 @@ impl ServerWorker {
             meter: Meter::default(),
             moving: Moving::No,
             with_mail: Vec::new(),
+            deadlines: Deadlines::default(),
             context,
         })
     }
@@ -240,6 +246,13 @@ impl ServerWorker {
 
     /// Returns how long the poll may block.
     fn poll_timeout(&self) -> Option<Duration> {
+        let (until_work, until_deadline) =
+            (self.until_work(), self.deadlines.until_first(self.context.end));
+        until_work.into_iter().chain(until_deadline).min()
+    }
+
+    /// Returns how long the poll may block but for clients that wait for elements.
+    fn until_work(&self) -> Option<Duration> {
         let has_work = !self.ready.now.is_empty() || !self.dirty.now.is_empty();
         if has_work || self.shared.hub.has_announced(self.number) {
             Some(Duration::ZERO)
@@ -344,6 +357,8 @@ impl ServerWorker {
         // After the epoch: a node that is deposed publishes its view before its log has the next epoch. So no read is
         // executed by a view of the primary and confirmed by the epoch of a follower.
         self.context.refresh_view();
+        self.context.noticed = (self.rollbacks, epoch);
+        self.end_due_waits();
         let (mut required_lsn, mut needs_lease_check) = (0, false);
         let served = self.ready.take();
         for &key in &served {
@@ -359,10 +374,14 @@ impl ServerWorker {
                 continue;
             }
             self.meter.note_served(&mut client.window);
+            let waited_until = client.wait_deadline();
             client.serve(&mut self.context);
             client.set_address(self.number, key);
             required_lsn = required_lsn.max(client.required_lsn());
             needs_lease_check |= client.needs_lease_check();
+            if waited_until.is_some() || client.waiter().is_some() {
+                self.note_wait(key, waited_until);
+            }
         }
         // After the last request was evaluated, for the same reason.
         let read_index = self.shared.log.read_index(epoch);
@@ -558,6 +577,7 @@ impl ServerWorker {
         let Some(mut client) = self.clients.try_remove(key) else { return };
         // Before the peer can notice the end.
         client.end_subscriptions();
+        self.cancel_wait(&mut client, key);
         // Fails only if the socket is closed already, which removes it from the poll as well.
         let _ = client.stream().deregister(self.poll.registry());
         self.shared.client_list.forget(client.id());
@@ -580,47 +600,6 @@ impl ServerWorker {
         self.shared.workers[self.number].clients.sub(1);
     }
 
-    /// Closes clients that were silent for too long, and updates what other threads see of the others.
-    fn sweep(&mut self) {
-        self.leave_lost_channels();
-        let now = self.context.now;
-        let timeout = self.shared.runtime_config.timeout();
-        let worker = &self.shared.workers[self.number];
-        let notes = now >= self.next_sweep;
-        if notes {
-            self.next_sweep = now + SWEEP;
-        }
-        self.lingering = false;
-        let mut gone = Vec::new();
-        let mut buffers = 0;
-        for (key, client) in &mut self.clients {
-            if notes && client.used {
-                client.note(self.number, &self.shared.client_list);
-            }
-            buffers += client.buffers();
-            client.check_output(&self.context);
-            match client.overdue(now, timeout) {
-                None => {}
-                Some(Overdue::Lingered) => client.kill(),
-                Some(Overdue::Idle) => {
-                    self.context.counters.idle.add(1);
-                    client.kill();
-                }
-            }
-            if client.is_dead() {
-                gone.push(key);
-            }
-            self.lingering |= client.is_lingering();
-        }
-        worker.buffers.set(buffers as u64);
-        if notes && self.number == 0 {
-            self.shared.commands_per_second();
-        }
-        for key in gone {
-            self.remove(key);
-        }
-    }
-
     /// Closes the listeners; connected clients still get replies to the requests that they have sent.
     fn begin_shutdown(&mut self) {
         self.stopping_since = Some(self.context.now);
@@ -628,6 +607,7 @@ impl ServerWorker {
         self.shared.workers[self.number].close_spare_listeners();
         self.listeners.clear();
         self.pending_accepts.now.clear();
+        self.close_waiting();
         let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.clients[key].finish();
@@ -642,6 +622,7 @@ impl ServerWorker {
                 match handover {
                     Handover::Accepted(accepted) => self.add_client(accepted),
                     Handover::Client(client) => self.adopt(*client),
+                    Handover::Answered(key) => self.note_answered(key),
                 }
             }
             self.close_killed();
@@ -657,50 +638,6 @@ impl ServerWorker {
             }
         }
         self.pending_accepts.give_back(pending_accepts);
-    }
-
-    /// Closes the clients that CLIENT KILL has marked, from this or other workers.
-    fn close_killed(&mut self) {
-        let mut killed = self.shared.client_list.killed(self.number);
-        if killed.is_empty() {
-            return;
-        }
-        killed.sort_unstable();
-        let is_killed = |client: &ServerClient| killed.binary_search(&client.id()).is_ok();
-        let keys = self.clients.iter().filter(|(_, client)| is_killed(client));
-        for key in keys.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.remove(key);
-        }
-    }
-
-    /// Gives the clients the newest rights of their users, if a user has changed. Closes those that must end. A client
-    /// that sends something finds out by itself; this is for those that only receive messages.
-    fn notice_users(&mut self) {
-        let users = Arc::clone(self.shared.runtime_config.users());
-        let version = users.version();
-        if std::mem::replace(&mut self.users_version, version) == version {
-            return;
-        }
-        let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            self.clients[key].refresh_user(&users);
-            self.update(key);
-        }
-    }
-
-    /// Gives clients the mailboxes in which other clients want to put messages.
-    fn give_mailboxes(&mut self) {
-        let mut wanted = self.shared.client_list.addressed(self.number);
-        if wanted.is_empty() {
-            return;
-        }
-        wanted.sort_unstable_by_key(|(id, _)| *id);
-        for (key, client) in &mut self.clients {
-            if let Ok(at) = wanted.binary_search_by_key(&client.id(), |(id, _)| *id) {
-                client.adopt_mailbox(&self.shared.hub, Arc::clone(&wanted[at].1));
-                client.set_address(self.number, key);
-            }
-        }
     }
 
     /// Accepts connections. Returns whether more may be waiting.

@@ -7,6 +7,7 @@ use crate::Session;
 use crate::bounds::LOG_BACKLOG;
 use crate::cluster::view::{MemberRole, ViewReader};
 use crate::command::{Context, PostponedClient, Scratch};
+use crate::log::Epoch;
 use crate::pubsub::Message;
 use crate::slots::slot;
 use crate::state::changed;
@@ -35,6 +36,8 @@ pub(super) struct WorkerContext {
     pub(super) limits: BufferLimits,
     /// More waits for the log than [`LOG_BACKLOG`], so no commands are read in this cycle.
     pub(super) congested: bool,
+    /// The number of rollbacks, and the epoch of the log, when this cycle began.
+    pub(super) noticed: (u64, Epoch),
     /// A buffer for messages on their way from a mailbox to an output.
     pub(super) messages: Vec<Message>,
     session: Session,
@@ -55,6 +58,7 @@ impl WorkerContext {
             answered: 0,
             limits: shared.runtime_config.buffer_limits(),
             congested: false,
+            noticed: (shared.db.rollbacks(), shared.log.epoch()),
             messages: Vec::new(),
             session: shared.db.session(),
             commands: Scratch::new(Arc::clone(shared.runtime_config.diagnostics())),

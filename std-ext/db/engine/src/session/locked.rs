@@ -19,6 +19,7 @@ use crate::slots::slot;
 use crate::state::counters::Counters;
 use crate::state::key_tracker::Invalidates;
 use crate::state::shard::Core;
+use crate::state::waiters::WaitEnd;
 use crate::state::watched_keys::KeyWatch;
 use crate::state::{LockedShards, State};
 use std::sync::Arc;
@@ -95,11 +96,17 @@ impl Session {
         };
         keys.is_finished = true;
         published();
+        let cores = &mut keys.cores;
+        // Not before the end: waiters do not see what a script adds and removes again.
+        keys.state.serve_locked(cores, keys.time, &mut self.moves);
         self.entry = std::mem::take(&mut keys.entry);
         self.free_long_entry();
         let shards = &keys.state.shards;
         let seen = keys.cores.iter().map(|(number, _)| shards[*number].stats().published_lsn());
-        seen.max().unwrap_or(0).max(made)
+        let lsn = seen.max().unwrap_or(0).max(made);
+        drop(keys);
+        self.serve_moves();
+        lsn
     }
 
     /// Ends what [`LockedKeys`] began, without any of the changes. Readers, the log and watchers see nothing of them.
@@ -277,6 +284,12 @@ impl<'s> LockedKeys<'s> {
                 Request::Read(key, query) | Request::MultiRead(key, query, _) => {
                     self.read(request, (key, *query), |found| answer(number, found));
                 }
+                Request::Combine(combination, query) => {
+                    let (hits, misses) = self.apply(|apply| {
+                        apply.ask_combination(*combination, *query, |found| answer(number, found))
+                    });
+                    (self.hits, self.misses) = (self.hits + hits, self.misses + misses);
+                }
                 Request::Change(..) | Request::MultiKey(_) => match self.admit(request) {
                     Ok(()) => self.change(request, &mut |made| answer(number, made)),
                     Err(error) => answer(number, Answer::Error(error)),
@@ -324,6 +337,7 @@ impl<'s> LockedKeys<'s> {
             }
             Request::Read(..)
             | Request::MultiRead(..)
+            | Request::Combine(..)
             | Request::Select(_)
             | Request::Database(_) => {}
         }
@@ -357,7 +371,10 @@ impl<'s> LockedKeys<'s> {
         if self.cores.iter().any(|(_, core)| core.has_unpublished()) {
             self.state.undo_unpublished(&mut self.cores);
         }
-        self.cores.iter_mut().for_each(|(_, core)| core.events.discard());
+        self.cores.iter_mut().for_each(|(_, core)| {
+            core.events.discard();
+            core.waiters.discard(WaitEnd::Refused(RequestError::LogUnavailable));
+        });
         // Clients that track keys are told only of what was published.
         self.cores.iter_mut().for_each(|(_, core)| core.invalidates = Invalidates::Entry);
         self.entry.clear();

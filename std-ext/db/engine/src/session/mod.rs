@@ -4,10 +4,14 @@
 //! queued by shard and made under the shard's lock, one shard after the other.
 
 mod bitwise;
+mod combination;
+#[cfg(test)]
+mod combination_tests;
 mod database;
 mod database_query;
 mod locked;
 mod merge_elements;
+mod move_member;
 #[cfg(test)]
 mod moved_tests;
 mod multi_key;
@@ -22,9 +26,11 @@ mod read_set;
 mod read_sorted_set;
 mod scan;
 mod sorted;
+mod store_combination;
 mod store_range;
 mod taken_elements;
 mod transaction;
+mod waiting;
 
 use crate::buffers::KEPT;
 use crate::log::{Lsn, change};
@@ -36,9 +42,11 @@ use crate::state::databases::Keyspace;
 use crate::state::noted_events::missed_key;
 use crate::state::ownership::Confirmed;
 use crate::state::shard::ShardReader;
+use crate::state::waiters::serve::MoveKey;
 use hedgerow::left_right::Lookup;
 use multi_read::MultiRead;
 use read::answer_query;
+use std::collections::VecDeque;
 use std::iter::once;
 use std::sync::Arc;
 
@@ -111,6 +119,8 @@ pub struct Session {
     multi_read: MultiRead,
     /// The log entry that is being built.
     entry: Vec<u8>,
+    /// The keys whose first waiters move the element that they get, which this thread does next.
+    moves: VecDeque<MoveKey>,
     since: Since,
     counters: Arc<Counters>,
     // Declared last and so dropped last: the readers must be gone before the shards are.
@@ -122,6 +132,7 @@ impl Session {
     pub fn new(state: Arc<State>) -> Self {
         let (readers, queues, database, selected) = (Vec::new(), Vec::new(), 0, None);
         let (queued, begun, entry) = (Vec::new(), Vec::with_capacity(AHEAD), Vec::new());
+        let moves = VecDeque::new();
         let counters = state.register_counters();
         let multi_read = MultiRead::default();
         let since = Since::default();
@@ -134,6 +145,7 @@ impl Session {
             begun,
             multi_read,
             entry,
+            moves,
             since,
             counters,
             state,
@@ -220,7 +232,7 @@ impl Session {
                     }
                     Request::MultiKey(op) => {
                         lsn = lsn.max(self.change_queued(requests, answer));
-                        let made = self.multi_key(*op, &mut |made| answer(number, made));
+                        let made = self.multi_key(*op, &mut |made| answer(number, made), None);
                         lsn = lsn.max(made);
                         self.state.publish_gate.wait();
                     }
@@ -229,6 +241,20 @@ impl Session {
                         lsn = lsn.max(self.ask_database(*query, |found| answer(number, found)));
                         // It has looked up the database's keyspace, which another thread may have swapped.
                         keyspace = self.fetch_again(part);
+                    }
+                    Request::Combine(combination, query) => {
+                        self.since.note_read();
+                        // Queued changes come first, as for a multi-read.
+                        lsn = lsn.max(self.change_queued(requests, answer));
+                        let (of, answer) = ((*combination, *query), &mut |found: Answer<'_>| {
+                            answer(number, found)
+                        });
+                        let found = self.combine(keyspace, of, now, answer);
+                        let missed = found.missed.iter().map(|at| combination.keys[*at]);
+                        self.publish_missed_keys(missed);
+                        lsn = lsn.max(found.lsn);
+                        hits += found.hits;
+                        misses += combination.keys.len() as u64 - found.hits;
                     }
                     Request::Select(database) => {
                         lsn = lsn.max(self.change_queued(requests, answer));
@@ -266,8 +292,11 @@ impl Session {
                 Request::Read(key, _) | Request::MultiRead(key, ..) | Request::Change(key, _) => {
                     key
                 }
-                // A change of several keys computes its shards when it locks them.
-                Request::MultiKey(_) | Request::Select(_) | Request::Database(_) => &&[][..],
+                // What has several keys computes its shards when it enters or locks them.
+                Request::Combine(..)
+                | Request::MultiKey(_)
+                | Request::Select(_)
+                | Request::Database(_) => &&[][..],
             };
             let slot = slot(key);
             let shard = keyspace.first + self.state.sharding.shard(slot);
@@ -338,9 +367,13 @@ impl Session {
 
     #[cold]
     fn publish_misses(&self, requests: &[Request<'_>]) {
+        self.publish_missed_keys(requests.iter().filter_map(missed_key));
+    }
+
+    fn publish_missed_keys<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
         // A read that was refused has missed nothing.
         let is_owned = |key: &&[u8]| self.state.ownership.has(|| slot(key));
-        for key in requests.iter().filter_map(missed_key).filter(is_owned) {
+        for key in keys.filter(is_owned) {
             self.state.key_events.publish_miss(self.database, key);
         }
     }
@@ -365,8 +398,13 @@ impl Session {
             for part in queue.chunks(if one_by_one { 1 } else { queue.len().max(1) }) {
                 let added = || requests[part[0] as usize].added_bytes();
                 let admitted = together.unwrap_or_else(|| self.state.admit_change(added));
-                last =
-                    last.max(self.change_shard(shard as usize, part, requests, admitted, answer));
+                let mut rest = part;
+                while !rest.is_empty() {
+                    let (made, done) =
+                        self.change_shard(shard as usize, rest, requests, admitted, answer);
+                    (last, rest) = (last.max(made), &rest[done..]);
+                    self.serve_moves();
+                }
             }
             queue.clear();
             self.queues[shard as usize] = queue;
@@ -374,7 +412,9 @@ impl Session {
         last
     }
 
-    /// Executes one shard's queue under its lock, and appends the changes to the log as one entry.
+    /// Executes one shard's queue under its lock, and appends the changes to the log as one entry. Returns that, and the
+    /// number of requests that were executed: the others follow those waiters whose turn it is and that need other
+    /// locks.
     fn change_shard(
         &mut self,
         shard_number: usize,
@@ -382,7 +422,7 @@ impl Session {
         requests: &[Request<'_>],
         admitted: Result<bool, RequestError>,
         answer: &mut impl FnMut(usize, Answer<'_>),
-    ) -> Lsn {
+    ) -> (Lsn, usize) {
         let state = &self.state;
         let begun = (self.database, self.selected);
         let (shard_number, mut core) = state.lock_current(begun, shard_number);
@@ -404,8 +444,10 @@ impl Session {
         let (mut made, mut shown, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
         // The last entry that changed any of the keys, if it is known for each slot.
         let (by_slot, mut seen) = (state.has_slot_marks(), 0);
+        let mut done = 0;
         for &number in queue {
             let number = number as usize;
+            done += 1;
             if by_slot && let Some(key) = requests[number].key() {
                 let slot = slot(key);
                 // Checked under the lock, before anything is changed: the slot cannot be lost meanwhile. A build for
@@ -444,6 +486,7 @@ impl Session {
                 }
                 (
                     Request::MultiRead(..)
+                    | Request::Combine(..)
                     | Request::MultiKey(_)
                     | Request::Select(_)
                     | Request::Database(_),
@@ -456,17 +499,30 @@ impl Session {
                 made = state.log_and_publish(shard, &mut core, time, &self.entry);
                 self.entry.truncate(head);
             }
+            // Before the next change of this pipeline, as in Redis.
+            while core.waiters.has_ready() {
+                let of = (self.database, time);
+                state.serve_shard(&mut core, of, &mut self.entry, &mut self.moves);
+                if self.entry.len() >= state.longest_entry {
+                    made = state.log_and_publish(shard, &mut core, time, &self.entry);
+                    self.entry.truncate(head);
+                }
+            }
+            if !self.moves.is_empty() {
+                break;
+            }
         }
         let entry = if self.entry.len() == head { &[][..] } else { &self.entry };
         let made = state.log_and_publish(shard, &mut core, time, entry).max(made);
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
         // A read may have seen an earlier, uncommitted entry of the shard.
-        match (shown, by_slot) {
+        let lsn = match (shown, by_slot) {
             (false, _) => made,
             (true, true) => made.max(seen),
             (true, false) => made.max(shard.stats().published_lsn()),
-        }
+        };
+        (lsn, done)
     }
 
     /// Returns the time by which keys expire, in milliseconds since 1970.

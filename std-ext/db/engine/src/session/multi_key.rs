@@ -19,15 +19,30 @@ use crate::state::{LockedShards, State};
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Begins to wait under the locks of the keys.
+pub(super) type Wait<'w> = &'w mut dyn FnMut(&mut ApplyMany<'_, '_>);
+
 impl Session {
-    /// Executes the operation, and answers it under its locks. Returns the log entry that must be committed before the
-    /// answer is shown.
+    /// Executes the operation. Returns the log entry that must be committed before the answer is shown. If there is
+    /// nothing to take, calls `wait` instead of `answer`, if there is one.
     pub(super) fn multi_key(
         &mut self,
         op: MultiKeyOp<'_>,
         answer: &mut dyn FnMut(Answer<'_>),
+        wait: Option<Wait<'_>>,
     ) -> Lsn {
-        let mut refuse = |error| {
+        let lsn = self.execute_multi_key(op, answer, wait);
+        self.serve_moves();
+        lsn
+    }
+
+    fn execute_multi_key(
+        &mut self,
+        op: MultiKeyOp<'_>,
+        answer: &mut dyn FnMut(Answer<'_>),
+        wait: Option<Wait<'_>>,
+    ) -> Lsn {
+        let mut refuse = |error: RequestError| {
             answer(Answer::Error(error));
             0
         };
@@ -63,18 +78,28 @@ impl Session {
             // A database and itself: no shard was locked.
             let lsn = if one == other { 0 } else { state.swap(&mut cores, time, (one, other)) };
             answer(Answer::Done);
+            state.serve_locked(&mut cores, time, &mut self.moves);
             return lsn;
         }
         self.entry.clear();
         let left = state.largest_request.saturating_sub(Request::MultiKey(op).logged_bytes());
         let (of, bounds) = ((self.database, time), (left, state.most_held()));
         let mut apply = ApplyMany::new(&state, &mut cores, of, &mut self.entry, bounds);
-        apply.run(op, answer);
+        let mut takes_nothing = false;
+        apply.run(op, &mut |made| match made {
+            Answer::Nil if wait.is_some() => takes_nothing = true,
+            made => answer(made),
+        });
+        if let Some(wait) = wait.filter(|_| takes_nothing) {
+            wait(&mut apply);
+        }
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
         // Even an operation that changed nothing has seen these shards, so its answer waits for their last entries.
         let shown =
             cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
-        lsn.max(shown.unwrap_or(0))
+        let lsn = lsn.max(shown.unwrap_or(0));
+        state.serve_locked(&mut cores, time, &mut self.moves);
+        lsn
     }
 }
 
@@ -253,6 +278,10 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::StoreSearch { from, search, to, distances, event } => {
                 self.store_search((from, search), to, (distances, event))
             }
+            MultiKeyOp::StoreCombination(to, combination) => {
+                self.store_combination(to, combination)
+            }
+            MultiKeyOp::MoveMember { from, to, member } => self.move_member((from, to), member),
             MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Move { key, to } => self.move_key(key, to),
@@ -271,7 +300,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         self.first..self.first + self.state.shards.per_keyspace()
     }
 
-    fn core(&mut self, key: &[u8]) -> &mut Core {
+    pub(super) fn core(&mut self, key: &[u8]) -> &mut Core {
         let shard = self.first + self.state.shard_of(key);
         let place = self.cores.binary_search_by_key(&shard, |(number, _)| *number);
         &mut self.cores[place.expect("every shard of the operation is locked")].1

@@ -2,8 +2,7 @@
 
 use super::multi_key::ApplyMany;
 use crate::request::{
-    Answer, Change, ElementListBuilder, End, LONGEST_KEY, ListChange, Popped, RequestError,
-    SortedSetChange, ValueType,
+    Answer, Change, End, LONGEST_KEY, ListChange, Popped, RequestError, ValueType, behind_key,
 };
 use crate::state::record::Record;
 use crate::state::value::Value;
@@ -51,27 +50,11 @@ impl ApplyMany<'_, '_> {
     ) {
         for key in keys {
             let Some(record) = self.find_source(key) else { continue };
-            let (value_type, change) = match popped {
-                Popped::List(end) => (
-                    ValueType::List,
-                    Change::List(ListChange::Pop { end, count: Some(count), most }),
-                ),
-                Popped::SortedSet { lowest } => (
-                    ValueType::SortedSet,
-                    Change::SortedSet(SortedSetChange::Pop { lowest, count, most }),
-                ),
-            };
-            if record.value().value_type() != value_type {
+            if record.value().value_type() != popped.value_type() {
                 return answer(Answer::Error(RequestError::WrongType));
             }
-            let mut found = ElementListBuilder::new(most);
-            found.push(key);
-            self.change(key, &change, &mut |popped| {
-                if let Answer::Elements(elements, _) = popped {
-                    elements.iter().for_each(|element| found.push_or_nil(element));
-                }
-            });
-            return answer(Answer::Elements(found.list(), 0));
+            let change = popped.change(count, most);
+            return self.change(key, &change, &mut |popped| behind_key(key, popped, answer));
         }
         answer(Answer::Nil);
     }

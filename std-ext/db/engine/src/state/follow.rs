@@ -1,6 +1,7 @@
 //! A node of a cluster: applies the entries that the primary has committed, and changes its role.
 
 use super::load::{apply_logged, move_logged};
+use super::waiters::WaitEnd;
 use super::{LockedShards, State};
 use crate::log::Lsn;
 use crate::log::change::{LoggedChanges, LoggedOp};
@@ -241,8 +242,9 @@ impl State {
     pub fn become_follower(&self) {
         // A change holds a shard's lock from the check of the role to its entry, so none is in progress under the old
         // role.
-        let _cores = self.lock_every_shard();
+        let mut cores = self.lock_every_shard();
         self.role.set(Role::Follower);
+        end_waits(&mut cores);
     }
 
     /// See [`Db::become_primary`](crate::Db::become_primary).
@@ -269,7 +271,15 @@ impl State {
         // Relaxed: ordered by the shards' locks.
         self.removed_by.fetch_max(time, Ordering::Relaxed);
         self.role.set(Role::Follower);
+        end_waits(&mut cores);
         SteppedDown { last: self.log.last(), time }
+    }
+}
+
+/// Ends the waits of clients, which only a primary serves.
+fn end_waits(cores: &mut LockedShards<'_>) {
+    for (_, core) in cores {
+        core.waiters.end_where(WaitEnd::RoleLost, |_| true);
     }
 }
 

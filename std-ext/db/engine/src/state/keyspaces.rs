@@ -66,6 +66,7 @@ impl State {
         for ((_, lower), (_, upper)) in lower.iter_mut().zip(upper) {
             // Before the swap, while each shard still has the keys that its watchers have seen.
             lower.swap_watched_keys(upper, time);
+            lower.swap_waiters(upper);
         }
         let mut entry = Vec::new();
         change::swap(one, other, &mut entry);

@@ -70,6 +70,7 @@ pub mod transfer;
 pub(crate) mod tree;
 pub mod usage;
 pub mod value;
+pub mod waiters;
 pub mod watched_keys;
 mod watermark;
 pub(crate) mod xxh3;
@@ -107,6 +108,7 @@ use slot_lsns::SlotLsns;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use usage::UsageClock;
+use waiters::WaitEnd;
 
 pub struct State {
     pub shards: Shards,
@@ -380,12 +382,13 @@ impl State {
         let entry = self.notify_watchers(entry, log);
         // One load for each call, so that nothing else is done while no event is published.
         if core.events.is_on() {
-            self.publish_noted(std::iter::once(core));
+            self.publish_noted(std::iter::once(&mut *core));
         }
         // After the publication: a client that reads the key then gets the new value.
         if let Some(invalidation) = invalidation {
             self.invalidate(&invalidation);
         }
+        core.waiters.tell_served(entry);
         entry
     }
 
@@ -465,6 +468,7 @@ impl State {
         if let Some(invalidation) = invalidation {
             self.invalidate(&invalidation);
         }
+        cores.iter_mut().for_each(|(_, core)| core.waiters.tell_served(entry));
         entry
     }
 
@@ -507,6 +511,11 @@ impl State {
         // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. It comes before the log counts entries behind
         // the rollback as committed, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
+        // A list that is there again has elements for which others may wait by now. No change serves them, since the log
+        // cannot be written. So they get the error that they would get if they came now.
+        for (_, core) in &mut cores {
+            core.waiters.end_where(WaitEnd::Refused(RequestError::LogUnavailable), |_| true);
+        }
         let Some(Rollback { committed, mark }) = self.log.roll_back() else { return };
         self.slot_lsns.roll_back(committed, mark);
         self.databases.roll_back(committed);

@@ -10,7 +10,7 @@
 //! it with its successor, must leave it readable as it was until then.
 
 use crate::log::Lsn;
-use crate::request::Usage;
+use crate::request::{RequestError, Usage};
 use crate::state::cold::ColdStore;
 use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::filtered_counts::FilteredCounts;
@@ -24,6 +24,8 @@ use crate::state::slot_counts::{SlotCount, SlotCounts};
 use crate::state::usage::UsageClock;
 use crate::state::value::Value;
 use crate::state::value::string::{self, RopeRef, StringValue};
+use crate::state::waiters::WaitEnd;
+use crate::state::waiters::table::Waiters;
 use crate::state::watched_keys::WatchedKeys;
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
@@ -114,6 +116,8 @@ pub struct Core {
     pub(super) compaction_cursor: u64,
     /// The keys of this shard that transactions watch.
     pub watched_keys: WatchedKeys,
+    /// The clients that wait for keys of this shard.
+    pub(crate) waiters: Waiters,
     /// The events of changes that were not published yet.
     pub events: NotedEvents,
     /// What clients that track keys are told of the changes since the last publication.
@@ -164,6 +168,7 @@ impl Shard {
             expire_cursor: 0,
             compaction_cursor: 0,
             watched_keys: WatchedKeys::default(),
+            waiters: Waiters::default(),
             events: NotedEvents::default(),
             invalidates: Invalidates::default(),
             scratch: Vec::new(),
@@ -186,6 +191,7 @@ impl Shard {
             if core.records_undo {
                 core.undo_unpublished();
                 core.events.discard();
+                core.waiters.discard(WaitEnd::Refused(RequestError::LogUnavailable));
             }
             self.stats.begin_publish();
             core.publish(0, 0);
@@ -411,6 +417,8 @@ impl Core {
     ) {
         self.count_inserted(new, old);
         self.writer.insert(new, ());
+        // Every value of a key comes here: by a push, a rename, a copy, a dump.
+        self.waiters.note(new);
         match old {
             Some(record) => self.retire(step(record)),
             None if self.records_undo => {
@@ -542,6 +550,19 @@ impl Core {
         of_other.note_where(&mut exists);
         // Watchers stay with the number of their database, which the other shard has from now on.
         (self.watched_keys, other.watched_keys) = (of_other, of_self);
+    }
+
+    /// Swaps the waiters of two shards whose databases were swapped: they stay with the number of their database. Notes
+    /// the keys that have a value there.
+    pub(super) fn swap_waiters(&mut self, other: &mut Self) {
+        self.waiters.swap(&mut other.waiters);
+        for core in [self, other] {
+            if !core.waiters.is_empty() {
+                let mut waiters = std::mem::take(&mut core.waiters);
+                waiters.note_where(|key| core.find(key));
+                core.waiters = waiters;
+            }
+        }
     }
 
     /// Returns the counts of this shard's slots; nothing without a cluster.

@@ -13,6 +13,7 @@ use super::cold::ColdStore;
 use super::record::Record;
 use super::shard::Core;
 use super::subscriptions::Subscription;
+use super::waiters::WaitEnd;
 use super::{LockedShards, State};
 use crate::lock::lock;
 use crate::log::Lsn;
@@ -298,6 +299,10 @@ impl State {
         // Before the entry is appended: commands that are evaluated from now on are behind it.
         self.ownership.assign(slots, false);
         self.lost.note(of_move, time);
+        for (_, core) in &mut cores {
+            let is_lost = |key: &[u8]| slots.contains(slot(key));
+            core.waiters.end_where(WaitEnd::Refused(RequestError::SlotNotOwned), is_lost);
+        }
         Ok((self.log_and_publish_all(&mut cores, time, &entry), time))
     }
 

@@ -53,6 +53,8 @@ pub struct Diagnostics {
     pause: Pause,
     /// The clients whose next command waits for the end of a pause.
     postponed: Gauge,
+    /// The clients whose last command waits for an element.
+    waiting: Gauge,
     monitors: Mutex<Vec<Monitor>>,
     /// Scripts that run for longer than the time below.
     busy: Gauge,
@@ -80,6 +82,16 @@ pub(crate) struct PostponedClient(Arc<Diagnostics>);
 impl Drop for PostponedClient {
     fn drop(&mut self) {
         self.0.postponed.sub(1);
+    }
+}
+
+/// A client whose last command waits for an element.
+#[derive(Debug)]
+pub(super) struct WaitingClient(Arc<Diagnostics>);
+
+impl Drop for WaitingClient {
+    fn drop(&mut self) {
+        self.0.waiting.sub(1);
     }
 }
 
@@ -122,6 +134,7 @@ impl Default for Diagnostics {
             slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
             pause: Pause::default(),
             postponed: Gauge::default(),
+            waiting: Gauge::default(),
             busy: Gauge::default(),
             busy_after: Gauge::new(5000),
             monitors: Mutex::default(),
@@ -247,9 +260,16 @@ impl Diagnostics {
         (milliseconds != 0).then(|| Duration::from_millis(milliseconds))
     }
 
-    /// Returns the number of clients whose next command waits.
-    pub(super) fn postponed_clients(&self) -> u64 {
-        self.postponed.get()
+    /// Counts a client whose last command waits for an element, until the result is dropped.
+    pub(super) fn begin_wait(self: &Arc<Self>) -> WaitingClient {
+        self.waiting.add(1);
+        WaitingClient(Arc::clone(self))
+    }
+
+    /// Returns the number of clients whose next command waits for the end of a pause, or whose last one waits for an
+    /// element. Redis counts both, too.
+    pub(super) fn blocked_clients(&self) -> u64 {
+        self.postponed.get() + self.waiting.get()
     }
 
     /// Returns the commands that wait because the clients are paused.

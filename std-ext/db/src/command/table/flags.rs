@@ -5,6 +5,7 @@
 pub(crate) enum Flag {
     Admin,
     AllowBusy,
+    Blocking,
     DenyOom,
     Fast,
     Loading,
@@ -16,9 +17,10 @@ pub(crate) enum Flag {
 }
 
 impl Flag {
-    pub(super) const ALL: [(Self, &str); 10] = [
+    pub(super) const ALL: [(Self, &str); 11] = [
         (Self::Admin, "admin"),
         (Self::AllowBusy, "allow_busy"),
+        (Self::Blocking, "blocking"),
         (Self::DenyOom, "denyoom"),
         (Self::Fast, "fast"),
         (Self::Loading, "loading"),

@@ -119,6 +119,7 @@ impl Group {
             .and(implied(flags, Flag::ReadOnly, read))
             .and(implied(flags, Flag::Admin, "admin dangerous"))
             .and(implied(flags, Flag::PubSub, "pubsub"))
+            .and(implied(flags, Flag::Blocking, "blocking"))
             .and(Categories::parse(if flags.has(Flag::Fast) { "fast" } else { "slow" }))
     }
 }

@@ -1,0 +1,190 @@
+//! The waiters of a shard, by key.
+
+use super::waiter::{Served, WaitEnd, WaitOutcome, Waiter};
+use crate::request::ValueType;
+use crate::state::record::Record;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The waiters of a shard. Its lock protects them.
+#[derive(Default)]
+pub struct Waiters(Option<Box<WaitTable>>);
+
+#[derive(Default)]
+struct WaitTable {
+    /// The queue of each key, by the waiters' tickets. Some may have ended, until their clients remove them.
+    queues: HashMap<Box<[u8]>, WaitQueue>,
+    /// The keys with a waiter that have got a value, in order: elements may be available.
+    ready: Vec<ReadyKey>,
+    /// What waiters have got by changes that are not published yet.
+    served: Vec<(Arc<Waiter>, Served)>,
+}
+
+/// The waiters of a key.
+#[derive(Default)]
+struct WaitQueue {
+    waiters: BTreeMap<u64, Arc<Waiter>>,
+    /// Whether the key is among those that are ready.
+    is_ready: bool,
+}
+
+/// A key that has got a value, behind a number that says in which order such keys of all shards have got theirs.
+pub(super) type ReadyKey = (u64, Box<[u8]>);
+
+impl Waiters {
+    /// Whether nobody waits, and nothing is left to do for those who did.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Notes that the map has got this record.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, record: Record) {
+        if self.0.is_some() {
+            self.note_record(record);
+        }
+    }
+
+    #[cold]
+    fn note_record(&mut self, record: Record) {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let Some(table) = &mut self.0 else { return };
+        let key = record.key();
+        if let Some(queue) = table.queues.get_mut(key)
+            && !std::mem::replace(&mut queue.is_ready, true)
+        {
+            // Relaxed: it orders the keys of one thread, which holds the locks of their shards.
+            table.ready.push((NUMBERS.fetch_add(1, Ordering::Relaxed), key.into()));
+        }
+    }
+
+    /// Whether a key has got a value since the last [`take_ready`](Self::take_ready).
+    #[inline(always)]
+    pub(crate) fn has_ready(&self) -> bool {
+        self.0.as_ref().is_some_and(|table| !table.ready.is_empty())
+    }
+
+    pub(super) fn take_ready(&mut self) -> Vec<ReadyKey> {
+        let Some(table) = &mut self.0 else { return Vec::new() };
+        let ready = std::mem::take(&mut table.ready);
+        for (_, key) in &ready {
+            if let Some(queue) = table.queues.get_mut(key) {
+                queue.is_ready = false;
+            }
+        }
+        self.shrink();
+        ready
+    }
+
+    /// Gives back those of the keys that were taken whose waiters are not served yet.
+    pub(super) fn give_back(&mut self, keys: impl IntoIterator<Item = ReadyKey>) {
+        let Some(table) = &mut self.0 else { return };
+        table.ready.extend(keys);
+    }
+
+    /// Adds a waiter to the queue of a key.
+    pub(crate) fn add(&mut self, waiter: &Arc<Waiter>, key: &[u8]) {
+        let table = self.0.get_or_insert_default();
+        let queue = table.queues.entry(key.into()).or_default();
+        queue.waiters.insert(waiter.ticket(), Arc::clone(waiter));
+    }
+
+    /// Removes a waiter from the queue of a key, if it is there.
+    pub(crate) fn remove(&mut self, waiter: &Waiter, key: &[u8]) {
+        let Some(table) = &mut self.0 else { return };
+        if let Some(queue) = table.queues.get_mut(key) {
+            queue.waiters.remove(&waiter.ticket());
+            if queue.waiters.is_empty() {
+                table.queues.remove(key);
+            }
+        }
+        self.shrink();
+    }
+
+    /// Returns the first waiter for a value of this type. Removes those before it that have ended.
+    pub(super) fn first(&mut self, key: &[u8], value_type: ValueType) -> Option<Arc<Waiter>> {
+        let queue = &mut self.0.as_mut()?.queues.get_mut(key)?.waiters;
+        while queue.first_key_value().is_some_and(|(_, waiter)| !waiter.waits()) {
+            queue.pop_first();
+        }
+        let is_wanted =
+            |waiter: &&Arc<Waiter>| waiter.waits() && waiter.wanted().value_type() == value_type;
+        let first = queue.values().find(is_wanted).cloned();
+        if queue.is_empty() {
+            self.0.as_mut()?.queues.remove(key);
+        }
+        first
+    }
+
+    /// Notes what a waiter has got, until the change is published that took it.
+    pub(crate) fn push_served(&mut self, waiter: Arc<Waiter>, served: Served) {
+        self.0.get_or_insert_default().served.push((waiter, served));
+    }
+
+    /// Tells waiters what they have got, by the entry of this number.
+    #[inline(always)]
+    pub(in crate::state) fn tell_served(&mut self, entry: u64) {
+        if self.0.is_some() {
+            self.tell(|served| WaitOutcome::Served(Served { lsn: entry, ..served }));
+        }
+    }
+
+    /// Forgets changes that were undone before they were published. Ends the waits of those who have got something by
+    /// them.
+    pub(crate) fn discard(&mut self, why: WaitEnd) {
+        self.take_ready();
+        self.tell(|_| WaitOutcome::Ended(why));
+    }
+
+    #[cold]
+    fn tell(&mut self, outcome: impl Fn(Served) -> WaitOutcome) {
+        let Some(table) = &mut self.0 else { return };
+        for (waiter, served) in table.served.drain(..) {
+            waiter.finish(outcome(served));
+        }
+        self.shrink();
+    }
+
+    /// Ends the waits for the keys that are `gone`.
+    pub(in crate::state) fn end_where(&mut self, why: WaitEnd, gone: impl Fn(&[u8]) -> bool) {
+        let Some(table) = &mut self.0 else { return };
+        table.queues.retain(|key, queue| {
+            let is_gone = gone(key);
+            if is_gone {
+                queue.waiters.values().for_each(|waiter| _ = waiter.end(why));
+            }
+            !is_gone
+        });
+        self.shrink();
+    }
+
+    /// Swaps the waiters of two shards.
+    pub(in crate::state) fn swap(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.0, &mut other.0);
+    }
+
+    /// Notes all keys with waiters for which `find` returns a record.
+    pub(in crate::state) fn note_where(&mut self, find: impl Fn(&[u8]) -> Option<Record>) {
+        let Some(table) = &self.0 else { return };
+        let found: Vec<Record> = table.queues.keys().filter_map(|key| find(key)).collect();
+        found.into_iter().for_each(|record| self.note(record));
+    }
+
+    fn shrink(&mut self) {
+        // Then changes of the shard need not look at it.
+        self.0.take_if(|table| {
+            table.queues.is_empty() && table.ready.is_empty() && table.served.is_empty()
+        });
+    }
+
+    /// Returns the number of keys with a queue, and of waiters in all queues.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn len(&self) -> (usize, usize) {
+        let queues = self.0.as_ref().map(|table| &table.queues);
+        queues.map_or((0, 0), |queues| {
+            (queues.len(), queues.values().map(|queue| queue.waiters.len()).sum())
+        })
+    }
+}
