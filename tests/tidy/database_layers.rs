@@ -70,6 +70,7 @@ const FOLDERS: [LayeredFolder; 3] = [
                 "buffers",
                 "clock",
                 "effort",
+                "encodings",
                 "event_flags",
                 "gauge",
                 "lock",

@@ -1,6 +1,7 @@
 //! The database.
 
 mod hashes;
+mod sets;
 
 use crate::background::BackgroundTasks;
 use crate::clock::{ExpiryClock, milliseconds};

@@ -1,6 +1,7 @@
 //! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
 
 mod bits;
+mod combination;
 mod database;
 mod elements;
 mod geo;
@@ -17,6 +18,7 @@ use std::error::Error;
 use std::fmt;
 
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
+pub use combination::{Aggregate, Combination, CombinationQuery, Scoring, SetOperation};
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;
 pub(crate) use elements::{ElementListBuilder, behind_key};
@@ -50,6 +52,8 @@ pub enum Request<'a> {
     /// Reads one key in one snapshot with the reads that follow. The number counts this read and those; a request of
     /// another kind ends the group early.
     MultiRead(&'a [u8], Query<'a>, usize),
+    /// Reads several keys, and combines their sets, in one snapshot.
+    Combine(Combination<'a>, CombinationQuery),
     /// Changes one key.
     Change(&'a [u8], Change<'a>),
     /// Changes several keys atomically.
@@ -67,7 +71,11 @@ impl<'a> Request<'a> {
     pub fn query(&self) -> Option<(&'a [u8], Query<'a>)> {
         match *self {
             Self::Read(key, query) | Self::MultiRead(key, query, _) => Some((key, query)),
-            Self::Change(..) | Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
+            Self::Combine(..)
+            | Self::Change(..)
+            | Self::MultiKey(_)
+            | Self::Select(_)
+            | Self::Database(_) => None,
         }
     }
 
@@ -76,7 +84,7 @@ impl<'a> Request<'a> {
     pub fn key(&self) -> Option<&'a [u8]> {
         match *self {
             Self::Read(key, _) | Self::MultiRead(key, ..) | Self::Change(key, _) => Some(key),
-            Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
+            Self::Combine(..) | Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
         }
     }
 
@@ -118,8 +126,12 @@ impl<'a> Request<'a> {
                 }
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
+                MultiKeyOp::MoveMember { from, to, member } => {
+                    from.len() + to.len() + 2 * member.len()
+                }
                 MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
                 MultiKeyOp::Move { key, .. } => key.len(),
+                MultiKeyOp::StoreCombination(to, _) => to.len(),
                 MultiKeyOp::Bitwise { to, .. }
                 | MultiKeyOp::Copy { to, .. }
                 // The members are not counted.
@@ -134,7 +146,11 @@ impl<'a> Request<'a> {
                 }
                 MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
             },
-            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => 0,
+            Self::Read(..)
+            | Self::MultiRead(..)
+            | Self::Combine(..)
+            | Self::Select(_)
+            | Self::Database(_) => 0,
         }
     }
 
@@ -149,7 +165,11 @@ impl<'a> Request<'a> {
         /// Each shard has a range of slots, or several if some of its slots are being moved.
         const CLEAR: usize = 64 << 10;
         let changes = match self {
-            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => return 0,
+            Self::Read(..)
+            | Self::MultiRead(..)
+            | Self::Combine(..)
+            | Self::Select(_)
+            | Self::Database(_) => return 0,
             Self::Change(
                 _,
                 Change::IncrementFloat(_) | Change::Hash(HashChange::IncrementFloat(..)),
@@ -159,7 +179,11 @@ impl<'a> Request<'a> {
             Self::MultiKey(MultiKeyOp::Clear | MultiKeyOp::ClearAll) => return CLEAR,
             Self::Change(_, Change::Fields(fields)) => fields.len().max(1),
             Self::Change(..)
-            | Self::MultiKey(MultiKeyOp::Bitwise { .. } | MultiKeyOp::MergeElements { .. }) => 1,
+            | Self::MultiKey(
+                MultiKeyOp::Bitwise { .. }
+                | MultiKeyOp::MergeElements { .. }
+                | MultiKeyOp::StoreCombination(..),
+            ) => 1,
             Self::MultiKey(op) => op.keys().count(),
         };
         self.logged_bytes().saturating_add(changes * HEAD)
@@ -169,7 +193,11 @@ impl<'a> Request<'a> {
     #[doc(hidden)]
     pub fn grows(&self) -> bool {
         match self {
-            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => false,
+            Self::Read(..)
+            | Self::MultiRead(..)
+            | Self::Combine(..)
+            | Self::Select(_)
+            | Self::Database(_) => false,
             Self::Change(_, change) => change.grows(),
             Self::MultiKey(op) => op.grows(),
         }
@@ -214,9 +242,11 @@ impl<'a> Request<'a> {
             Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIf { pairs, .. }) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
+            Self::MultiKey(MultiKeyOp::MoveMember { to, member, .. }) => to.len() + member.len(),
             Self::MultiKey(_)
             | Self::Read(..)
             | Self::MultiRead(..)
+            | Self::Combine(..)
             | Self::Select(_)
             | Self::Database(_) => 0,
         }
@@ -590,6 +620,18 @@ pub enum MultiKeyOp<'a> {
         /// The keys of the others.
         keys: &'a [&'a [u8]],
     },
+    /// Moves a member of a set to another set. [`Answer::Int`] 1, or 0 if the set does not have it.
+    MoveMember {
+        /// The key of the set.
+        from: &'a [u8],
+        /// The key of the other set, which is created if it is missing.
+        to: &'a [u8],
+        /// The member.
+        member: &'a [u8],
+    },
+    /// Stores a combination of sets or sorted sets under a key, without expiration. An empty one removes the key.
+    /// [`Answer::Int`], the number of members.
+    StoreCombination(&'a [u8], Combination<'a>),
     /// Takes the element at an end of a list and adds it at an end of another one, or of the same.
     /// [`Answer::Bytes`], the element; or [`Answer::Nil`] if there is none.
     MoveElement {
@@ -700,12 +742,14 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Copy { from, to, .. }
             | Self::StoreRange { from, to, .. }
             | Self::StoreSearch { from, to, .. }
+            | Self::MoveMember { from, to, .. }
             | Self::MoveElement { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
             Self::Sort { from, to, .. } => (&[], &[], [Some(from), to]),
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
                 (&[], keys, [Some(to), None])
             }
+            Self::StoreCombination(to, Combination { keys, .. }) => (&[], keys, [Some(to), None]),
             Self::Clear | Self::ClearAll | Self::SwapDatabases(..) => (&[], &[], [None; 2]),
         };
         let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
@@ -720,6 +764,7 @@ impl<'a> MultiKeyOp<'a> {
             | Self::SetAllIf { .. }
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }
+            | Self::StoreCombination(..)
             | Self::MoveElement { .. }
             | Self::StoreRange { .. }
             | Self::StoreSearch { .. }
@@ -731,6 +776,8 @@ impl<'a> MultiKeyOp<'a> {
             // As in Redis, although the new name may be longer.
             | Self::Rename { .. }
             | Self::Move { .. }
+            // As in Redis, although the other set may be longer.
+            | Self::MoveMember { .. }
             | Self::Clear
             | Self::ClearAll
             | Self::SwapDatabases(..) => false,

@@ -24,6 +24,10 @@ pub(crate) enum ArgumentError {
     ExpireTime,
     /// DELEX has no such condition.
     Condition,
+    /// A weight of ZUNION, ZINTER and their like is no number.
+    Weight,
+    /// The limit of ZINTERCARD or SINTERCARD is negative, or no integer.
+    Limit,
 }
 
 impl ArgumentError {
@@ -37,6 +41,8 @@ impl ArgumentError {
                 "ERR If you want both the length and indexes, please just use IDX."
             }
             Self::ExpireTime => "ERR invalid expire time in 'getex' command",
+            Self::Weight => "ERR weight value is not a float",
+            Self::Limit => "ERR LIMIT can't be negative",
             Self::Condition => "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
         }
     }

@@ -15,7 +15,9 @@ use crate::command::reply::{ReplyKind, error_text};
 use crate::command::reply_writer::{ReplyFailure, ReplyStep, ReplyWriter};
 use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
-use crate::request::{Change, DatabaseQuery, MultiKeyOp, Query, Request, RequestError};
+use crate::request::{
+    Change, Combination, CombinationQuery, DatabaseQuery, MultiKeyOp, Query, Request, RequestError,
+};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 #[cfg(feature = "scripts")]
@@ -189,6 +191,7 @@ impl<'a> RequestBatch<'a> {
             MultiKeyOp::Bitwise { .. }
                 | MultiKeyOp::StoreRange { .. }
                 | MultiKeyOp::StoreSearch { .. }
+                | MultiKeyOp::StoreCombination(..)
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
                 | MultiKeyOp::Sort { .. }
@@ -208,6 +211,18 @@ impl<'a> RequestBatch<'a> {
     /// Adds a question about all keys of the selected database.
     pub(super) fn ask_database(&mut self, query: DatabaseQuery<'a>, kind: ReplyKind) {
         self.requests.push(Request::Database(query));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
+    }
+
+    /// Adds a question about the sets of several keys.
+    pub(super) fn combine(
+        &mut self,
+        combination: Combination<'a>,
+        query: CombinationQuery,
+        kind: ReplyKind,
+    ) {
+        self.long_operations += 1;
+        self.requests.push(Request::Combine(combination, query));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 

@@ -112,13 +112,7 @@ impl<'a> Execution<'_, 'a> {
         let cursor = cursor(arguments[1])?;
         let options = ScanOptions::read(&arguments[2..], true)?;
         let ScanOptions { count, pattern, type_name } = options;
-        let types = [
-            ValueType::String,
-            ValueType::Hash,
-            ValueType::List,
-            ValueType::Set,
-            ValueType::SortedSet,
-        ];
+        let types = ValueType::ALL;
         let value_type = type_name.map(|name| types.into_iter().find(|one| is(name, one.name())));
         if value_type == Some(None) {
             // No key has another type, so the walk is over.

@@ -270,7 +270,8 @@ impl<'a> Execution<'_, 'a> {
             rest = match rest {
                 [] => break,
                 [option, number, rest @ ..] if is(option, "rank") => {
-                    rank = integer(number)?;
+                    // The least number stays negative when `lposCommand` negates it, and finds the last element.
+                    rank = Some(integer(number)?).filter(|rank| *rank != i64::MIN).unwrap_or(-1);
                     if rank == 0 {
                         return Err(RANK_IS_ZERO.into());
                     }

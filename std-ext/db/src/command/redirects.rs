@@ -82,6 +82,7 @@ fn slot_of(request: &Request<'_>) -> Option<u16> {
     let key = match request {
         Request::Read(key, _) | Request::MultiRead(key, ..) | Request::Change(key, _) => Some(*key),
         Request::MultiKey(op) => op.keys().next(),
+        Request::Combine(combination, _) => combination.keys.first().copied(),
         Request::Select(_) | Request::Database(_) => None,
     };
     key.map(slot)

@@ -29,6 +29,8 @@ pub(crate) enum ReplyKind {
     Fields,
     /// An array of elements, which may be null.
     Elements,
+    /// A set of elements.
+    Members,
     /// An array of elements, or a null array.
     ElementsOrNull,
     /// A key, and an array of the elements that were removed from it; or a null array.
@@ -205,6 +207,10 @@ impl ReplyKind {
                     Some(value) => out.integer(value),
                     None => out.null(),
                 });
+            }
+            (Self::Members, Answer::Elements(elements, _)) => {
+                out.set(elements.len());
+                elements.iter().for_each(|element| write_element(out, element));
             }
             (Self::Elements | Self::ElementsOrNull, Answer::Elements(elements, _)) => {
                 write_elements(out, elements);

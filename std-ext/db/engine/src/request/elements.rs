@@ -77,7 +77,7 @@ pub(crate) struct ElementListBuilder {
 
 impl ElementListBuilder {
     /// The least that an element takes of a reply: `$0\r\n\r\n`.
-    const SHORTEST: usize = 6;
+    pub(crate) const SHORTEST: usize = 6;
 
     /// Makes an empty list, whose reply may have this many bytes.
     pub(crate) fn new(most: usize) -> Self {

@@ -31,9 +31,8 @@ const HEAD: usize = 5;
 /// Returns the type in a head; `None` for that of strings, which are not packed.
 #[inline]
 fn type_of(head: u8) -> Option<ValueType> {
-    const PACKED: [ValueType; 4] =
-        [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
-    PACKED.get(usize::from(head & TYPE).checked_sub(1)?).copied()
+    let number = usize::from(head & TYPE);
+    ValueType::ALL.get(number).copied().filter(|value_type| *value_type != ValueType::String)
 }
 
 /// A value of another type than string, or a part of one, packed into bytes.

@@ -19,6 +19,9 @@ pub enum ValueType {
 }
 
 impl ValueType {
+    /// All types.
+    pub const ALL: [Self; 5] = [Self::String, Self::Hash, Self::List, Self::Set, Self::SortedSet];
+
     /// Returns Redis's name of the type.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 
 use super::multi_read::MultiReadResult;
 use super::{PrefetchedRequest, Session};
-use crate::request::{Answer, Request, RequestError};
+use crate::request::{Answer, Combination, CombinationQuery, Request, RequestError};
 use crate::state::databases::Keyspace;
 
 impl Session {
@@ -85,6 +85,24 @@ impl Session {
         let shard = keyspace.first + self.state.sharding.shard(slot);
         let lookup = self.readers[shard].enter().begin_lookup(key);
         (PrefetchedRequest { shard: shard as u32, slot, lookup }, keyspace.version)
+    }
+
+    /// Answers a question about several keys in one snapshot.
+    pub(super) fn combine(
+        &mut self,
+        mut keyspace: Keyspace,
+        of: (Combination<'_>, CombinationQuery),
+        now: u64,
+        answer: &mut impl FnMut(Answer<'_>),
+    ) -> MultiReadResult {
+        loop {
+            let shards = (&*self.state, &*self.readers, keyspace);
+            if let Some(found) = self.multi_read.combine(shards, of, now, answer) {
+                return found;
+            }
+            keyspace = self.state.keyspace(self.database);
+            self.add_readers();
+        }
     }
 
     /// Answers a group of reads in one snapshot.

@@ -284,6 +284,12 @@ impl<'s> LockedKeys<'s> {
                 Request::Read(key, query) | Request::MultiRead(key, query, _) => {
                     self.read(request, (key, *query), |found| answer(number, found));
                 }
+                Request::Combine(combination, query) => {
+                    let (hits, misses) = self.apply(|apply| {
+                        apply.ask_combination(*combination, *query, |found| answer(number, found))
+                    });
+                    (self.hits, self.misses) = (self.hits + hits, self.misses + misses);
+                }
                 Request::Change(..) | Request::MultiKey(_) => match self.admit(request) {
                     Ok(()) => self.change(request, &mut |made| answer(number, made)),
                     Err(error) => answer(number, Answer::Error(error)),
@@ -331,6 +337,7 @@ impl<'s> LockedKeys<'s> {
             }
             Request::Read(..)
             | Request::MultiRead(..)
+            | Request::Combine(..)
             | Request::Select(_)
             | Request::Database(_) => {}
         }

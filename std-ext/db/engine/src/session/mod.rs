@@ -4,10 +4,14 @@
 //! queued by shard and made under the shard's lock, one shard after the other.
 
 mod bitwise;
+mod combination;
+#[cfg(test)]
+mod combination_tests;
 mod database;
 mod database_query;
 mod locked;
 mod merge_elements;
+mod move_member;
 #[cfg(test)]
 mod moved_tests;
 mod multi_key;
@@ -22,6 +26,7 @@ mod read_set;
 mod read_sorted_set;
 mod scan;
 mod sorted;
+mod store_combination;
 mod store_range;
 mod taken_elements;
 mod transaction;
@@ -237,6 +242,20 @@ impl Session {
                         // It has looked up the database's keyspace, which another thread may have swapped.
                         keyspace = self.fetch_again(part);
                     }
+                    Request::Combine(combination, query) => {
+                        self.since.note_read();
+                        // Queued changes come first, as for a multi-read.
+                        lsn = lsn.max(self.change_queued(requests, answer));
+                        let (of, answer) = ((*combination, *query), &mut |found: Answer<'_>| {
+                            answer(number, found)
+                        });
+                        let found = self.combine(keyspace, of, now, answer);
+                        let missed = found.missed.iter().map(|at| combination.keys[*at]);
+                        self.publish_missed_keys(missed);
+                        lsn = lsn.max(found.lsn);
+                        hits += found.hits;
+                        misses += combination.keys.len() as u64 - found.hits;
+                    }
                     Request::Select(database) => {
                         lsn = lsn.max(self.change_queued(requests, answer));
                         answer(number, self.select_answer(*database));
@@ -273,8 +292,11 @@ impl Session {
                 Request::Read(key, _) | Request::MultiRead(key, ..) | Request::Change(key, _) => {
                     key
                 }
-                // A change of several keys computes its shards when it locks them.
-                Request::MultiKey(_) | Request::Select(_) | Request::Database(_) => &&[][..],
+                // What has several keys computes its shards when it enters or locks them.
+                Request::Combine(..)
+                | Request::MultiKey(_)
+                | Request::Select(_)
+                | Request::Database(_) => &&[][..],
             };
             let slot = slot(key);
             let shard = keyspace.first + self.state.sharding.shard(slot);
@@ -345,9 +367,13 @@ impl Session {
 
     #[cold]
     fn publish_misses(&self, requests: &[Request<'_>]) {
+        self.publish_missed_keys(requests.iter().filter_map(missed_key));
+    }
+
+    fn publish_missed_keys<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
         // A read that was refused has missed nothing.
         let is_owned = |key: &&[u8]| self.state.ownership.has(|| slot(key));
-        for key in requests.iter().filter_map(missed_key).filter(is_owned) {
+        for key in keys.filter(is_owned) {
             self.state.key_events.publish_miss(self.database, key);
         }
     }
@@ -460,6 +486,7 @@ impl Session {
                 }
                 (
                     Request::MultiRead(..)
+                    | Request::Combine(..)
                     | Request::MultiKey(_)
                     | Request::Select(_)
                     | Request::Database(_),

@@ -278,6 +278,10 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::StoreSearch { from, search, to, distances, event } => {
                 self.store_search((from, search), to, (distances, event))
             }
+            MultiKeyOp::StoreCombination(to, combination) => {
+                self.store_combination(to, combination)
+            }
+            MultiKeyOp::MoveMember { from, to, member } => self.move_member((from, to), member),
             MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Move { key, to } => self.move_key(key, to),

@@ -14,10 +14,12 @@
 //!   multi-reads, the one whose fence comes later sees everything that the other saw. So all multi-reads agree on the
 //!   order in which shards published.
 
+use super::combination::answer_combination;
 use super::read::answer_query;
 use crate::buffers::emptied;
+use crate::encodings::EncodingLimit;
 use crate::log::Lsn;
-use crate::request::{Answer, Request, RequestError};
+use crate::request::{Answer, Combination, CombinationQuery, Request, RequestError};
 use crate::slots::slot;
 use crate::state::State;
 use crate::state::databases::Keyspace;
@@ -54,26 +56,100 @@ pub(super) struct MultiRead {
 /// As large as [`Entered`].
 type EnteredMemory = [usize; size_of::<Entered<'static>>() / size_of::<usize>()];
 
+/// What all keys have at one point in time.
+struct KeySnapshot<'f> {
+    time: u64,
+    /// Returns the record of a key, which may have expired.
+    find: &'f dyn Fn(&[u8]) -> Option<Record>,
+}
+
+impl KeySnapshot<'_> {
+    fn find(&self, key: &[u8]) -> Option<Record> {
+        (self.find)(key).filter(|record| !record.is_expired(self.time))
+    }
+}
+
 impl MultiRead {
     /// Answers reads, numbered from `first` on, in one snapshot. Returns nothing, and has answered none, if the
     /// database does not have the keyspace any more.
     pub(super) fn execute(
         &mut self,
-        (state, readers, keyspace): (&State, &[ShardReader], Keyspace),
+        of: (&State, &[ShardReader], Keyspace),
         (first, requests): (usize, &[Request<'_>]),
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> Option<MultiReadResult> {
+        let (state, keys) = (of.0, requests.iter().filter_map(|request| Some(request.query()?.0)));
+        let mut found = MultiReadResult::default();
+        found.lsn = self.in_snapshot(of, keys, now, |snapshot| {
+            let Some(snapshot) = snapshot else {
+                for number in first..first + requests.len() {
+                    answer(number, Answer::Error(RequestError::SlotNotOwned));
+                }
+                return;
+            };
+            let notes = state.key_events.wants_misses();
+            for (at, request) in requests.iter().enumerate() {
+                let Some((key, query)) = request.query() else { continue };
+                let alive = snapshot.find(key);
+                found.count(at, alive, notes);
+                let usage = state.usage_at(snapshot.time);
+                answer_query(alive, query, usage, state.cold.as_deref(), |read| {
+                    answer(first + at, read);
+                });
+            }
+        })?;
+        Some(found)
+    }
+
+    /// Answers a question about the sets of several keys in one snapshot. Returns nothing, as `execute`.
+    pub(super) fn combine(
+        &mut self,
+        of: (&State, &[ShardReader], Keyspace),
+        (combination, query): (Combination<'_>, CombinationQuery),
+        now: u64,
+        answer: &mut impl FnMut(Answer<'_>),
+    ) -> Option<MultiReadResult> {
+        let (state, keys) = (of.0, combination.keys);
+        let mut found = MultiReadResult::default();
+        found.lsn = self.in_snapshot(of, keys.iter().copied(), now, |snapshot| {
+            let Some(snapshot) = snapshot else {
+                return answer(Answer::Error(RequestError::SlotNotOwned));
+            };
+            let notes = state.key_events.wants_misses();
+            let records: Vec<Option<Record>> = keys.iter().map(|key| snapshot.find(key)).collect();
+            for (at, alive) in records.iter().enumerate() {
+                found.count(at, *alive, notes);
+                alive.iter().for_each(|record| state.usage_at(snapshot.time).touch(*record));
+            }
+            let most_integers = state.encodings.get(EncodingLimit::SetIntegers);
+            answer_combination(&records, (combination, query), most_integers, &mut *answer);
+        })?;
+        Some(found)
+    }
+
+    /// Calls `with` with a snapshot of these keys, or without one if the group does not have all of their slots. Returns
+    /// the log entry that must be committed before anything of it is shown; nothing, without a call, if the database
+    /// does not have the keyspace any more.
+    fn in_snapshot<'k>(
+        &mut self,
+        (state, readers, keyspace): (&State, &[ShardReader], Keyspace),
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+        now: u64,
+        with: impl FnOnce(Option<KeySnapshot<'_>>),
+    ) -> Option<Lsn> {
         let Self { mut shards, mut versions, entered } = std::mem::take(self);
         let mut entered = emptied(entered);
-        let keys = requests.iter().filter_map(|request| Some(request.query()?.0));
         shards.clear();
-        shards.extend(keys.map(|key| keyspace.first + state.shard_of(key)));
+        shards.extend(keys.clone().map(|key| keyspace.first + state.shard_of(key)));
         shards.sort_unstable();
         shards.dedup();
-        let mut found = Some(MultiReadResult::default());
+        let index = |key: &[u8]| {
+            let shard = keyspace.first + state.shard_of(key);
+            shards.binary_search(&shard).expect("each key's shard is there")
+        };
         let is_swapped = || state.databases.version() != keyspace.version;
-        let slots = || requests.iter().filter_map(|request| Some(slot(request.query()?.0)));
+        let slots = || keys.clone().map(slot);
         let confirmed = (0..ATTEMPTS).find_map(|_| {
             let changes = state.ownership.changes();
             if !enter_all((state, readers), &shards, &mut versions, &mut entered) {
@@ -83,56 +159,55 @@ impl MultiRead {
             let confirmed = state.ownership.confirm(changes, slots());
             (confirmed != Confirmed::Again).then_some(confirmed)
         });
+        let mut is_there = true;
         match confirmed {
             // [DB-1] After the states were entered, as for a single read.
-            Some(_) if is_swapped() => found = None,
+            Some(_) if is_swapped() => is_there = false,
             Some(Confirmed::Owned) => {
-                let find = |at: usize, key: &[u8]| {
-                    entered[at].get_key_value(key).map(|(there, ())| *there)
-                };
-                found = Some(answer_all(state, &shards, (first, requests), now, find, answer));
+                let find =
+                    |key: &[u8]| entered[index(key)].get_key_value(key).map(|(there, ())| *there);
+                with(Some(KeySnapshot { time: now, find: &find }));
             }
-            Some(_) => refuse((first, requests), answer),
+            Some(_) => with(None),
             None => {
                 // Leave the read sections first: a writer that waits for them holds a lock that this thread needs.
                 entered.clear();
                 let mut cores = state.lock_all(shards.clone());
                 if is_swapped() {
-                    found = None;
+                    is_there = false;
                 } else if slots().all(|slot| state.ownership.has(|| slot)) {
                     let now = state.clock.now();
                     let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
                     let time = times.max().unwrap_or(now);
-                    let find = |at: usize, key: &[u8]| cores[at].1.find(key);
-                    let all = (first, requests);
-                    found = Some(answer_all(state, &shards, all, time, find, answer));
+                    let find = |key: &[u8]| cores[index(key)].1.find(key);
+                    with(Some(KeySnapshot { time, find: &find }));
                 } else {
-                    refuse((first, requests), answer);
+                    with(None);
                 }
             }
         }
-        if let Some(found) = &mut found {
-            found.lsn = last_seen(state, &shards, requests);
-        }
+        let seen = is_there.then(|| last_seen(state, &shards, keys));
         let entered = emptied(entered);
         // One element a key until duplicates are removed: a long MGET must not leave a large buffer.
         let shards = emptied(shards);
         *self = Self { shards, versions, entered };
-        found
+        seen
     }
 }
 
-/// Answers that the group does not have all slots of the keys.
-fn refuse((first, requests): (usize, &[Request<'_>]), answer: &mut impl FnMut(usize, Answer<'_>)) {
-    for number in first..first + requests.len() {
-        answer(number, Answer::Error(RequestError::SlotNotOwned));
+impl MultiReadResult {
+    /// Counts a key, which may be missing.
+    fn count(&mut self, at: usize, alive: Option<Record>, notes: bool) {
+        self.hits += u64::from(alive.is_some());
+        if notes && alive.is_none() {
+            self.missed.push(at);
+        }
     }
 }
 
 /// Returns the last entry that changed any of the keys, or of their shards.
-fn last_seen(state: &State, shards: &[usize], requests: &[Request<'_>]) -> Lsn {
+fn last_seen<'k>(state: &State, shards: &[usize], keys: impl Iterator<Item = &'k [u8]>) -> Lsn {
     let seen = if state.has_slot_marks() {
-        let keys = requests.iter().filter_map(Request::key);
         keys.map(|key| state.mark(state.shard_of(key), || slot(key))).max()
     } else {
         shards.iter().map(|shard| state.shards[*shard].stats().published_lsn()).max()
@@ -162,31 +237,4 @@ fn enter_all<'s>(
     // [MO-3] SeqCst: every multi-read passes this fence, so their order is the same for all.
     fence(Ordering::SeqCst);
     shards.iter().zip(versions).all(|(shard, version)| stats(shard).is_still(*version))
-}
-
-/// Answers all reads with the results of `find` for the index of a shard in `shards` and a key. Leaves the log entry to
-/// the caller.
-fn answer_all(
-    state: &State,
-    shards: &[usize],
-    (first, requests): (usize, &[Request<'_>]),
-    time: u64,
-    find: impl Fn(usize, &[u8]) -> Option<Record>,
-    answer: &mut impl FnMut(usize, Answer<'_>),
-) -> MultiReadResult {
-    let (mut found, notes) = (MultiReadResult::default(), state.key_events.wants_misses());
-    for (at, request) in requests.iter().enumerate() {
-        let Some((key, query)) = request.query() else { continue };
-        let shard = shards[0] - shards[0] % state.shards.per_keyspace() + state.shard_of(key);
-        let index = shards.binary_search(&shard).expect("each key's shard is there");
-        let alive = find(index, key).filter(|record| !record.is_expired(time));
-        found.hits += u64::from(alive.is_some());
-        if notes && alive.is_none() {
-            found.missed.push(at);
-        }
-        answer_query(alive, query, state.usage_at(time), state.cold.as_deref(), |read| {
-            answer(first + at, read);
-        });
-    }
-    found
 }

@@ -42,7 +42,10 @@ impl Session {
         let state = Arc::clone(&self.state);
         let is_change = |request: &Request<'_>| {
             request.query().is_none()
-                && !matches!(request, Request::Select(_) | Request::Database(_))
+                && !matches!(
+                    request,
+                    Request::Combine(..) | Request::Select(_) | Request::Database(_)
+                )
         };
         let first_change = requests.iter().position(is_change);
         // Before the locks: making room for the changes may evict keys, for which it locks shards itself.
@@ -73,6 +76,11 @@ impl Session {
                     answer_query(alive, *query, state.usage_at(time), cold, |found| {
                         answer(number, found);
                     });
+                }
+                Request::Combine(combination, query) => {
+                    let answer = |found: Answer<'_>| answer(number, found);
+                    let found = apply.ask_combination(*combination, *query, answer);
+                    (hits, misses) = (hits + found.0, misses + found.1);
                 }
                 // Counted one by one, because a request may lengthen the value that the next one copies.
                 Request::Change(key, change) => match apply.admit_copy(request) {
@@ -192,6 +200,9 @@ fn shards_of(
             Request::Database(_) => shards.extend(multi_key::all_shards_of(state, database)),
             Request::MultiKey(op) if multi_key::check(state, *op).is_err() => {}
             Request::MultiKey(op) => shards.extend(multi_key::shards_of(state, database, *op)),
+            Request::Combine(combination, _) => {
+                shards.extend(combination.keys.iter().map(|key| shard(database, key)));
+            }
             _ => shards.extend(request.key().map(|key| shard(database, key))),
         }
     }
@@ -210,6 +221,7 @@ fn refusal(
     let owned = |key: &[u8]| state.ownership.has(|| slot(key));
     let lost = requests.iter().position(|request| match request {
         Request::MultiKey(op) => !op.keys().all(owned),
+        Request::Combine(combination, _) => !combination.keys.iter().all(|key| owned(key)),
         _ => !request.key().is_none_or(owned),
     });
     if let Some(at) = lost {

@@ -55,7 +55,9 @@ impl Apply<'_, '_> {
                     let before = self.again();
                     self.splice_list(before, (0, kept.start), &[]);
                 } else if let Some(record) = current {
+                    // As in Redis, the key counts as changed.
                     self.core.touch(record);
+                    change::splice(self.key, (0, 0), &[], self.log);
                 }
                 answer(Answer::Done);
             }

@@ -45,9 +45,10 @@ pub(super) fn apply_noting(
     }
     // The value was stored, and has expired at once.
     let is_over = done && after.is_none() && matches!(change, Change::Set { .. });
-    let replaces = alias.is_some_and(|alias| alias.is_new)
-        || matches!(change, Change::Restore { value, .. } if !value.continues())
-            && logged.is_some();
+    let replaces = alias.map_or_else(
+        || matches!(change, Change::Restore { value, .. } if !value.continues() && logged.is_some()),
+        |alias| alias.is_new,
+    );
     // `new` is reported by `dbAdd`. RESTORE REPLACE and COPY REPLACE delete the old key first, so theirs is new, too.
     if is_over && before != Some(true) || after == Some(true) && (before != after || replaces) {
         events.note(EventFlags::NEW, "new", key);
@@ -109,6 +110,15 @@ fn names(
         // Redis reports also that nothing was appended.
         (Change::Append(_), _) if !refused => string("append"),
         (_, None) => None,
+        // In front of the next line: SPOP may remove all members, and `del` comes behind it.
+        (Change::Members(change), _) => Some((
+            EventFlags::SET,
+            match change {
+                SetChange::Add(_) => "sadd",
+                SetChange::Remove(_) => "srem",
+                SetChange::Pop { .. } => "spop",
+            },
+        )),
         // Also EXPIRE and GETEX with a time in the past: both delete, and report `del`.
         (_, Some(Change::Delete)) => generic("del"),
         (_, Some(Change::Expire { expiry: Expiry::Never, .. })) => generic("persist"),
@@ -126,13 +136,6 @@ fn names(
             },
         )),
         (Change::List(change), _) => list_event(*change),
-        (Change::Members(change), _) => Some((
-            EventFlags::SET,
-            match change {
-                SetChange::Add(_) => "sadd",
-                SetChange::Remove(_) => "srem",
-            },
-        )),
         (Change::SortedSet(change), _) => Some((EventFlags::SORTED_SET, sorted_set_event(*change))),
         (Change::RemoveNames(names), _) => match names.value_type() {
             ValueType::Set => Some((EventFlags::SET, "srem")),

@@ -341,9 +341,7 @@ fn special_bytes(kind: u16) -> usize {
 
 /// Returns the type of a value that is a tree.
 fn tree_type(kind: u16) -> ValueType {
-    const TYPES: [ValueType; 4] =
-        [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
-    let of_kind = TYPES.into_iter().find(|value_type| TREE + *value_type as u16 == kind);
+    let of_kind = ValueType::ALL.into_iter().find(|value_type| TREE + *value_type as u16 == kind);
     of_kind.expect("the kind of a tree")
 }
 

@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 86] = [
+pub(super) const ABSENT: [(&str, &str); 62] = [
     ("cluster|addslots", "admin slow dangerous"),
     ("cluster|addslotsrange", "admin slow dangerous"),
     ("cluster|bumpepoch", "admin slow dangerous"),
@@ -41,23 +41,6 @@ pub(super) const ABSENT: [(&str, &str); 86] = [
     ("psync", "admin slow dangerous"),
     ("replconf", "admin slow dangerous"),
     ("restore-asking", "keyspace write slow dangerous"),
-    ("sadd", "write set fast"),
-    ("scard", "read set fast"),
-    ("sdiff", "read set slow"),
-    ("sdiffstore", "write set slow"),
-    ("sinter", "read set slow"),
-    ("sintercard", "read set slow"),
-    ("sinterstore", "write set slow"),
-    ("sismember", "read set fast"),
-    ("smembers", "read set slow"),
-    ("smismember", "read set fast"),
-    ("smove", "write set fast"),
-    ("spop", "write set fast"),
-    ("srandmember", "read set slow"),
-    ("srem", "write set fast"),
-    ("sscan", "read set slow"),
-    ("sunion", "read set slow"),
-    ("sunionstore", "write set slow"),
     ("sync", "admin slow dangerous"),
     ("xack", "write stream fast"),
     ("xadd", "write stream fast"),
@@ -84,11 +67,4 @@ pub(super) const ABSENT: [(&str, &str); 86] = [
     ("xrevrange", "read stream slow"),
     ("xsetid", "write stream fast"),
     ("xtrim", "write stream slow"),
-    ("zdiff", "read sortedset slow"),
-    ("zdiffstore", "write sortedset slow"),
-    ("zinter", "read sortedset slow"),
-    ("zintercard", "read sortedset slow"),
-    ("zinterstore", "write sortedset slow"),
-    ("zunion", "read sortedset slow"),
-    ("zunionstore", "write sortedset slow"),
 ];

@@ -1,6 +1,7 @@
 //! Tests of users and their rights.
 
 use super::users::Users;
+use crate::command::table::keys::{Begin, Find};
 use crate::command::table::{COMMANDS, CommandSpec, Id, SUBCOMMANDS};
 use crate::command::test_client::TestClient;
 use crate::resp::read::Reply;
@@ -23,12 +24,16 @@ fn words(spec: &CommandSpec) -> Vec<String> {
     let more = match spec.id {
         Id::EVAL | Id::EVALSHA | Id::EVAL_RO | Id::EVALSHA_RO => vec!["return 1", "2"],
         _ if spec.name == "bitop" => vec!["and"],
-        _ if spec.name == "msetex" => vec!["2"],
         _ => vec![],
     };
     words.extend(more.into_iter().map(str::to_owned));
     while words.len() < count {
         words.push(format!("ok:{}", words.len()));
+    }
+    for keys in spec.key_specs {
+        if let (Begin::At(at), Find::Counted { .. }) = (keys.begin, keys.find) {
+            words[usize::from(at)] = "2".to_owned();
+        }
     }
     if spec.name == "sort" {
         words[2..4].clone_from_slice(&["asc".to_owned(), "store".to_owned()]);

@@ -210,7 +210,7 @@ impl KeyRange {
     }
 
     /// The keys behind their number; none if that is invalid.
-    pub(super) fn counted(at: usize, step: usize, arguments: &[&[u8]]) -> Self {
+    pub(crate) fn counted(at: usize, step: usize, arguments: &[&[u8]]) -> Self {
         let count = arguments.get(at).and_then(|count| number::integer(count)).unwrap_or(0);
         let most = arguments.len().saturating_sub(at + 1) / step;
         let count = usize::try_from(count).ok().filter(|count| *count <= most).unwrap_or(0);
@@ -220,7 +220,9 @@ impl KeyRange {
     /// Returns the positions of the keys.
     pub(crate) fn places(self) -> impl Iterator<Item = usize> + Clone + use<> {
         let also = self.also.map(|(place, _)| place);
+        let (before, after) = if also < Some(self.first) { (also, None) } else { (None, also) };
         let last = self.last.map(|(place, _)| place);
-        (self.first..self.end).step_by(self.step).chain(also).chain(last)
+        let places = (self.first..self.end).step_by(self.step);
+        before.into_iter().chain(places).chain(after).chain(last)
     }
 }

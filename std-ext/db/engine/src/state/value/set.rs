@@ -1,6 +1,7 @@
 //! Sets. A short one is in the order in which its members were added; a longer one in that of a hash of the members.
 
 use super::collection::{Collection, CollectionEdit, Form, PREFIX, key};
+use crate::number;
 use crate::request::ValueType;
 
 /// A set as a record stores it.
@@ -31,16 +32,43 @@ impl<'a> SetValue<'a> {
         }
     }
 
-    /// Calls `each` with all members, until it returns false.
+    /// Calls `each` with all members, until it returns false. Integers that Redis would store sorted are in that order.
     pub(crate) fn visit(self, each: &mut dyn FnMut(&'a [u8]) -> bool) {
+        if self.0.is_table() {
+            return self.visit_unsorted(each);
+        }
+        let mut members = Vec::with_capacity(self.len());
+        self.visit_unsorted(&mut |member| {
+            members.push(member);
+            true
+        });
+        sort_integers(&mut members);
+        let _ = members.into_iter().all(each);
+    }
+
+    /// As `visit`, in any order.
+    pub(crate) fn visit_unsorted(self, each: &mut dyn FnMut(&'a [u8]) -> bool) {
         self.0.visit(ValueType::Set, &mut |member, _| each(member));
     }
 
     /// Visits some `count` members from a cursor on. Returns the next cursor, 0 at the end. A member that stays is
     /// visited exactly once.
     pub(crate) fn scan(self, cursor: u64, count: usize, each: &mut dyn FnMut(&'a [u8])) -> u64 {
+        if !self.0.is_table() {
+            self.visit(&mut |member| {
+                each(member);
+                true
+            });
+            return 0;
+        }
         self.0.scan(cursor, count, &mut |member, _| each(member))
     }
+}
+
+/// Sorts texts of integers by the numbers.
+pub(crate) fn sort_integers(members: &mut [&[u8]]) {
+    // An integer has one text.
+    members.sort_unstable_by_key(|member| number::integer(member));
 }
 
 impl CollectionEdit<'_> {
