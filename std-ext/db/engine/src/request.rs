@@ -4,6 +4,7 @@ mod bits;
 mod combination;
 mod database;
 mod elements;
+mod geo;
 mod hash;
 mod list;
 mod packed;
@@ -21,6 +22,7 @@ pub use combination::{Aggregate, Combination, CombinationQuery, Scoring, SetOper
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;
 pub(crate) use elements::{ElementListBuilder, behind_key};
+pub use geo::{FoundPlace, GeoCentre, GeoOrder, GeoSearch, Place, Shape, ShapeKind, Unit};
 pub(crate) use hash::LONGEST_PAIR;
 pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
@@ -32,7 +34,9 @@ pub use score::Score;
 pub use set::{SetChange, SetQuery};
 pub(crate) use sort::named;
 pub use sort::{Sort, SortBy};
-pub use sorted_set::{SortedSetChange, SortedSetQuery};
+pub use sorted_set::{
+    ScoreCondition, SortedSetChange, SortedSetQuery, SortedSetRange, SortedSetSelection,
+};
 pub use value::{OwnedValue, StoredValue, ValueType};
 
 /// Longest key, in bytes.
@@ -130,6 +134,9 @@ impl<'a> Request<'a> {
                 MultiKeyOp::Bitwise { to, .. }
                 | MultiKeyOp::StoreCombination(to, _)
                 | MultiKeyOp::Copy { to, .. }
+                // The members are not counted.
+                | MultiKeyOp::StoreRange { to, .. }
+                | MultiKeyOp::StoreSearch { to, .. }
                 | MultiKeyOp::Sort { to: Some(to), .. } => to.len(),
                 MultiKeyOp::Sort { to: None, .. } => 0,
                 // The element that is moved is not counted.
@@ -649,6 +656,30 @@ pub enum MultiKeyOp<'a> {
         /// The answer's reply may take as many bytes.
         most: usize,
     },
+    /// Stores some members of a sorted set in another key, without expiration; if there are none, removes that key.
+    /// [`Answer::Int`], their number.
+    StoreRange {
+        /// The key of the sorted set.
+        from: &'a [u8],
+        /// Which members.
+        selection: &'a SortedSetSelection<'a>,
+        /// The key of the result.
+        to: &'a [u8],
+    },
+    /// Stores the places that a search finds in another key, without expiration; if there are none, removes that key.
+    /// [`Answer::Int`], their number.
+    StoreSearch {
+        /// The key of the sorted set.
+        from: &'a [u8],
+        /// The search.
+        search: &'a GeoSearch<'a>,
+        /// The key of the result.
+        to: &'a [u8],
+        /// Whether the scores of the result are distances in the shape's unit, and not places.
+        distances: bool,
+        /// The name of the event that reports it.
+        event: &'static str,
+    },
     /// Sorts the elements of a list, a set or a sorted set, by what other keys have, or to store the result as a list.
     /// [`Answer::Elements`]; with `to`, [`Answer::Int`], their number.
     Sort {
@@ -672,6 +703,11 @@ pub enum MultiKeyOp<'a> {
 pub enum Popped {
     /// Elements at an end of a list.
     List(End),
+    /// Members of a sorted set, each before its score.
+    SortedSet {
+        /// Whether they are those with the lowest scores, and not with the highest.
+        lowest: bool,
+    },
 }
 
 impl Popped {
@@ -679,6 +715,7 @@ impl Popped {
     pub(crate) fn value_type(self) -> ValueType {
         match self {
             Self::List(_) => ValueType::List,
+            Self::SortedSet { .. } => ValueType::SortedSet,
         }
     }
 
@@ -686,6 +723,9 @@ impl Popped {
     pub(crate) fn change(self, count: usize, most: usize) -> Change<'static> {
         match self {
             Self::List(end) => Change::List(ListChange::Pop { end, count: Some(count), most }),
+            Self::SortedSet { lowest } => {
+                Change::SortedSet(SortedSetChange::Pop { lowest, count, most })
+            }
         }
     }
 }
@@ -700,6 +740,8 @@ impl<'a> MultiKeyOp<'a> {
             Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
+            | Self::StoreRange { from, to, .. }
+            | Self::StoreSearch { from, to, .. }
             | Self::MoveMember { from, to, .. }
             | Self::MoveElement { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
             Self::Sort { from, to, .. } => (&[], &[], [Some(from), to]),
@@ -724,6 +766,8 @@ impl<'a> MultiKeyOp<'a> {
             | Self::MergeElements { .. }
             | Self::StoreCombination(..)
             | Self::MoveElement { .. }
+            | Self::StoreRange { .. }
+            | Self::StoreSearch { .. }
             | Self::Sort { to: Some(_), .. }
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
@@ -825,6 +869,10 @@ pub enum RequestError {
     HashNotAnInteger,
     /// The value of a hash's field is no number.
     HashNotAFloat,
+    /// There is no member at whose place a search could begin.
+    NoSuchPlace,
+    /// The sum of two scores is not a number.
+    ScoreNotANumber,
     /// The value is no HyperLogLog.
     NotHyperLogLog,
     /// The value begins as a HyperLogLog, and is none.
@@ -860,6 +908,8 @@ impl fmt::Display for RequestError {
             Self::NoFrequency => "the eviction policy does not count accesses",
             Self::NotADigest => "must be exactly 16 hexadecimal characters",
             Self::Overflow => "increment or decrement would overflow",
+            Self::NoSuchPlace => "could not decode requested zset member",
+            Self::ScoreNotANumber => "resulting score is not a number (NaN)",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",

@@ -7,6 +7,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod crc32;
+pub mod geo;
 pub mod glob;
 pub mod long_double;
 pub mod number;

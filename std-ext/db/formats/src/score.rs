@@ -82,12 +82,15 @@ fn hexadecimal(text: &str, digits: &[u8]) -> Option<Parsed> {
     Some(Parsed { number, is_lost })
 }
 
-/// Calls `with` with the text of a score, and returns the result.
+/// Calls `with` with the text of a score, or of another double of a reply, and returns the result.
 pub fn with_text<R>(score: f64, with: impl FnOnce(&[u8]) -> R) -> R {
     /// All whole numbers below have at most 15 digits.
     const WHOLE: f64 = 1e15;
     if score.abs() < WHOLE && score.fract() == 0.0 && (score != 0.0 || score.is_sign_positive()) {
         return with(itoa::Buffer::new().format(score as i64).as_bytes());
+    }
+    if score.is_nan() {
+        return with(b"nan");
     }
     with(number::general(score, 17).as_bytes())
 }
@@ -96,7 +99,7 @@ pub fn with_text<R>(score: f64, with: impl FnOnce(&[u8]) -> R) -> R {
 pub fn with_packed_text<R>(score: f64, with: impl FnOnce(&[u8]) -> R) -> R {
     /// Half of the largest integer of 64 bits, up to which Redis looks whether a number is whole.
     const LARGEST_INTEGER: f64 = 4_611_686_018_427_387_904.0;
-    if score.abs() < LARGEST_INTEGER && score.fract() == 0.0 {
+    if score.abs() <= LARGEST_INTEGER && score.fract() == 0.0 {
         return with(itoa::Buffer::new().format(score as i64).as_bytes());
     }
     with_text(score, with)
@@ -169,6 +172,7 @@ mod tests {
             (1_000_000_000_000_000.25, "1000000000000000.2", "1000000000000000.2"),
             (123_456_789_012_345_680.0, "1.2345678901234568e+17", "123456789012345680"),
             (1e17, "1e+17", "100000000000000000"),
+            (4_611_686_018_427_387_904.0, "4.6116860184273879e+18", "4611686018427387904"),
             (1e19, "1e+19", "1e+19"),
             (f64::NEG_INFINITY, "-inf", "-inf"),
         ] {

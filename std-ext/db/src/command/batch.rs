@@ -189,6 +189,8 @@ impl<'a> RequestBatch<'a> {
         self.produces_values |= matches!(
             op,
             MultiKeyOp::Bitwise { .. }
+                | MultiKeyOp::StoreRange { .. }
+                | MultiKeyOp::StoreSearch { .. }
                 | MultiKeyOp::StoreCombination(..)
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }

@@ -6,7 +6,7 @@ use super::test_client::TestClient;
 use crate::resp::{inline, read, write};
 
 /// Files of requests and Redis's replies. The first lines of the first file describe the format.
-const ANSWERS: [&str; 10] = [
+const ANSWERS: [&str; 12] = [
     include_str!("../../tests/redis-7.txt"),
     include_str!("../../tests/redis-7-acl.txt"),
     include_str!("../../tests/redis-7-bits.txt"),
@@ -17,6 +17,8 @@ const ANSWERS: [&str; 10] = [
     include_str!("../../tests/redis-7-hashes.txt"),
     include_str!("../../tests/redis-7-lists.txt"),
     include_str!("../../tests/redis-7-sets.txt"),
+    include_str!("../../tests/redis-7-sorted-sets.txt"),
+    include_str!("../../tests/redis-7-geo.txt"),
 ];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");

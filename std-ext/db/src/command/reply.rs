@@ -2,9 +2,11 @@
 
 use crate::command::arguments::ArgumentError;
 use crate::command::dumped::dumped;
+use crate::command::geo_arguments::ShownPlace;
+use crate::command::geo_reply;
 use crate::command::lcs::LcsOptions;
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, ValueType};
+use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, Unit, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -39,12 +41,30 @@ pub(crate) enum ReplyKind {
     FirstInteger,
     /// As `Pairs`, of members of a sorted set and their scores.
     Scored,
+    /// A flat array of such elements.
+    FlatScored,
+    /// A key, and an array with an array for each member that was removed from it and its score; or a null array.
+    PoppedScored,
+    /// A score, or null.
+    Score,
+    /// An array of scores and nulls.
+    Scores,
+    /// The places of members, from their scores.
+    Positions,
+    /// The geohashes of members, from their scores.
+    Geohashes,
+    /// The distance between two members, from their scores, in this unit; or null.
+    Distance(Unit),
+    /// The places that a search has found.
+    Places(ShownPlace),
     /// A map, of elements that alternate between fields and values.
     Map,
     /// An array with an array for each field and its value; in RESP2, a flat one.
     Pairs,
     /// An array of a key and the element that was taken from it, or a null array.
     PoppedOne,
+    /// An array of a key, and the member that was taken from it with its score, or a null array.
+    PoppedOneScored,
     /// A cursor, and an array of elements.
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
@@ -211,13 +231,49 @@ impl ReplyKind {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
             }
-            (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
-            (Self::PoppedOne, _) => out.null_array(),
             (Self::Pairs, Answer::Elements(elements, _)) => {
                 write_pairs(out, elements, write_element);
             }
             (Self::Scored, Answer::Elements(elements, _)) => {
                 write_pairs(out, elements, write_score);
+            }
+            (Self::FlatScored, Answer::Elements(elements, _)) => {
+                out.array(elements.len());
+                write_scored(elements.iter(), |_| {}, out);
+            }
+            // ZPOPMIN of a missing key.
+            (Self::Scored | Self::FlatScored, _) => out.array(0),
+            (Self::PoppedScored, Answer::Elements(elements, _)) => {
+                let mut all = elements.iter();
+                out.array(2);
+                write_element(out, all.next().flatten());
+                out.array(elements.len() / 2);
+                write_scored(all, |out| out.array(2), out);
+            }
+            (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
+            (Self::PoppedOneScored, Answer::Elements(elements, _)) => {
+                let mut all = elements.iter();
+                out.array(elements.len());
+                write_element(out, all.next().flatten());
+                write_scored(all, |_| {}, out);
+            }
+            (Self::PoppedScored | Self::PoppedOne | Self::PoppedOneScored, _) => out.null_array(),
+            (Self::Positions, Answer::Elements(scores, _)) => {
+                geo_reply::write_positions(out, scores);
+            }
+            (Self::Geohashes, Answer::Elements(scores, _)) => {
+                geo_reply::write_geohashes(out, scores);
+            }
+            (Self::Distance(unit), Answer::Elements(scores, _)) => {
+                geo_reply::write_distance(out, scores, unit);
+            }
+            (Self::Places(shown), Answer::Elements(found, _)) => {
+                geo_reply::write_places(out, found, shown);
+            }
+            (Self::Score, Answer::Score(score)) => out.double(score.get()),
+            (Self::Scores, Answer::Elements(elements, _)) => {
+                out.array(elements.len());
+                elements.iter().for_each(|score| write_score(out, score));
             }
             (Self::Scanned, Answer::Elements(elements, next)) => {
                 write_cursor(out, next);
@@ -298,6 +354,19 @@ fn write_score(out: &mut RespWriter<'_>, stored: Option<&[u8]>) {
     }
 }
 
+/// Writes members and their scores, and calls `begin` before each.
+fn write_scored<'e>(
+    mut elements: impl Iterator<Item = Option<&'e [u8]>>,
+    begin: fn(&mut RespWriter<'_>),
+    out: &mut RespWriter<'_>,
+) {
+    while let Some(member) = elements.next() {
+        begin(out);
+        write_element(out, member);
+        write_score(out, elements.next().flatten());
+    }
+}
+
 /// Writes elements that alternate between names and values, which `write_value` writes.
 fn write_pairs(
     out: &mut RespWriter<'_>,
@@ -365,6 +434,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::NotSortable => "ERR One or more scores can't be converted into double",
         RequestError::IndexOutOfRange => "ERR index out of range",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
+        RequestError::NoSuchPlace => "ERR could not decode requested zset member",
+        RequestError::ScoreNotANumber => "ERR resulting score is not a number (NaN)",
         RequestError::HashNotAFloat => "ERR hash value is not a float",
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
         RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",

@@ -19,6 +19,7 @@ mod multi_read;
 #[cfg(test)]
 mod ownership_tests;
 mod read;
+mod read_geo;
 mod read_hash;
 mod read_list;
 mod read_set;
@@ -26,6 +27,7 @@ mod read_sorted_set;
 mod scan;
 mod sorted;
 mod store_combination;
+mod store_range;
 mod taken_elements;
 mod transaction;
 mod waiting;

@@ -272,6 +272,12 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::StoreRange { from, selection, to } => {
+                self.store_range((from, selection), to)
+            }
+            MultiKeyOp::StoreSearch { from, search, to, distances, event } => {
+                self.store_search((from, search), to, (distances, event))
+            }
             MultiKeyOp::StoreCombination(to, combination) => {
                 self.store_combination(to, combination)
             }
@@ -326,7 +332,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
         alive
     }
 
-    fn note_miss(&mut self, key: &[u8]) {
+    pub(super) fn note_miss(&mut self, key: &[u8]) {
         self.core(key).events.note_miss(key);
     }
 

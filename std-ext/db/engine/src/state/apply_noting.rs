@@ -5,7 +5,8 @@ use super::shard::Core;
 use crate::event_flags::EventFlags;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::request::{
-    Answer, Change, End, Expiry, HashChange, ListChange, SetChange, SortedSetChange, ValueType,
+    Answer, Change, End, Expiry, HashChange, ListChange, SetChange, SortedSetChange,
+    SortedSetRange, ValueType,
 };
 
 /// Applies a change, and notes its events.
@@ -135,13 +136,7 @@ fn names(
             },
         )),
         (Change::List(change), _) => list_event(*change),
-        (Change::SortedSet(change), _) => Some((
-            EventFlags::SORTED_SET,
-            match change {
-                SortedSetChange::Set(_) => "zadd",
-                SortedSetChange::Remove(_) => "zrem",
-            },
-        )),
+        (Change::SortedSet(change), _) => Some((EventFlags::SORTED_SET, sorted_set_event(*change))),
         (Change::RemoveNames(names), _) => match names.value_type() {
             ValueType::Set => Some((EventFlags::SET, "srem")),
             ValueType::SortedSet => Some((EventFlags::SORTED_SET, "zrem")),
@@ -162,6 +157,19 @@ fn names(
         ) => None,
     };
     [one, None, None]
+}
+
+fn sorted_set_event(change: SortedSetChange<'_>) -> &'static str {
+    match change {
+        SortedSetChange::Set(_) | SortedSetChange::SetIf { .. } => "zadd",
+        SortedSetChange::Increment { .. } => "zincr",
+        SortedSetChange::Remove(_) => "zrem",
+        SortedSetChange::RemoveRange(SortedSetRange::Indices(..)) => "zremrangebyrank",
+        SortedSetChange::RemoveRange(SortedSetRange::Scores(..)) => "zremrangebyscore",
+        SortedSetChange::RemoveRange(SortedSetRange::Members(..)) => "zremrangebylex",
+        SortedSetChange::Pop { lowest: true, .. } => "zpopmin",
+        SortedSetChange::Pop { lowest: false, .. } => "zpopmax",
+    }
 }
 
 fn list_event(change: ListChange<'_>) -> Option<(EventFlags, &'static str)> {

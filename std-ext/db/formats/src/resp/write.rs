@@ -139,6 +139,14 @@ impl<'o> RespWriter<'o> {
         });
     }
 
+    /// Writes a number, whose text is known, as a double; in RESP2, as a bulk string.
+    pub fn long_double(&mut self, text: &str) {
+        match self.protocol {
+            Protocol::Two => self.bulk(text.as_bytes()),
+            Protocol::Three => self.line(b',', text.as_bytes()),
+        }
+    }
+
     /// Writes a boolean; in RESP2, 1 or 0.
     pub fn boolean(&mut self, yes: bool) {
         match (self.protocol, yes) {

@@ -174,6 +174,8 @@ pub(crate) struct KeyRange {
     pub(super) step: usize,
     /// One more key, and how it is used.
     pub(super) also: Option<(usize, KeyUse)>,
+    /// Yet another one.
+    pub(super) last: Option<(usize, KeyUse)>,
 }
 
 /// Returns the keys among arguments.
@@ -184,17 +186,17 @@ pub(crate) type FindUse = fn(&[&[u8]]) -> KeyUse;
 impl KeyRange {
     /// All arguments from `first` on.
     pub(crate) fn from(first: usize, arguments: &[&[u8]]) -> Self {
-        Self { first, end: arguments.len(), step: 1, also: None }
+        Self { first, end: arguments.len(), step: 1, also: None, last: None }
     }
 
     /// The argument at `place`.
     pub(crate) fn one(place: usize) -> Self {
-        Self { first: place, end: place + 1, step: 1, also: None }
+        Self { first: place, end: place + 1, step: 1, also: None, last: None }
     }
 
     /// No keys.
     pub(crate) fn none() -> Self {
-        Self { first: 0, end: 0, step: 1, also: None }
+        Self { first: 0, end: 0, step: 1, also: None, last: None }
     }
 
     /// Another one besides.
@@ -202,18 +204,25 @@ impl KeyRange {
         Self { also, ..self }
     }
 
+    /// Yet another one behind the others.
+    pub(crate) fn and_last(self, last: Option<(usize, KeyUse)>) -> Self {
+        Self { last, ..self }
+    }
+
     /// The keys behind their number; none if that is invalid.
     pub(crate) fn counted(at: usize, step: usize, arguments: &[&[u8]]) -> Self {
         let count = arguments.get(at).and_then(|count| number::integer(count)).unwrap_or(0);
         let most = arguments.len().saturating_sub(at + 1) / step;
         let count = usize::try_from(count).ok().filter(|count| *count <= most).unwrap_or(0);
-        Self { first: at + 1, end: at + 1 + count * step, step, also: None }
+        Self { first: at + 1, end: at + 1 + count * step, step, also: None, last: None }
     }
 
     /// Returns the positions of the keys.
     pub(crate) fn places(self) -> impl Iterator<Item = usize> + Clone + use<> {
         let also = self.also.map(|(place, _)| place);
         let (before, after) = if also < Some(self.first) { (also, None) } else { (None, also) };
-        before.into_iter().chain((self.first..self.end).step_by(self.step)).chain(after)
+        let last = self.last.map(|(place, _)| place);
+        let places = (self.first..self.end).step_by(self.step);
+        before.into_iter().chain(places).chain(after).chain(last)
     }
 }

@@ -4,21 +4,23 @@
 use super::{COMMANDS, CommandSpec, Kind, SUBCOMMANDS, by_number};
 
 /// The longest name; anything longer is no command.
-const LONGEST: usize = 16;
+const LONGEST: usize = 20;
+/// The longest name whose bytes all are in its number.
+const LONGEST_FOLDED: usize = 16;
 /// Folds letters to lower case. No other byte becomes a letter, but `_` and the byte 0x7F become the same one.
 const SMALL: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
 /// Slots of the hash table. About a fifth is in use.
 const PLACES: usize = 512;
 /// An unused slot.
 const FREE: u16 = u16::MAX;
-/// A flag beside the number of a command whose name has an underscore: it must be compared.
-const UNDERSCORE: u16 = 1 << 15;
+/// A flag beside the number of a command whose name has an underscore, or is too long: it must be compared.
+const COMPARED: u16 = 1 << 15;
 
 /// The hash table: the folded name and the command's number, at the slot of its hash or the next free one.
 static BY_NAME: [(u128, u16); PLACES] = by_name();
 
 const fn by_name() -> [(u128, u16); PLACES] {
-    assert!(COMMANDS.len() < UNDERSCORE as usize, "an index must leave the flag clear");
+    assert!(COMMANDS.len() < COMPARED as usize, "an index must leave the flag clear");
     let mut table = [(0, FREE); PLACES];
     let mut n = 0;
     while n < COMMANDS.len() {
@@ -32,13 +34,14 @@ const fn by_name() -> [(u128, u16); PLACES] {
         while at < name.len() && name[at] != b'_' {
             at += 1;
         }
-        table[place] = (folded, n as u16 | if at < name.len() { UNDERSCORE } else { 0 });
+        let is_compared = at < name.len() || name.len() > LONGEST_FOLDED;
+        table[place] = (folded, n as u16 | if is_compared { COMPARED } else { 0 });
         n += 1;
     }
     table
 }
 
-/// Folds a name of up to [`LONGEST`] bytes to a number. Different names of one length have different numbers: the words
+/// Folds a name to a number. Different names of one length up to [`LONGEST_FOLDED`] have different numbers: the words
 /// read from the two ends overlap and so cover all bytes.
 #[inline]
 const fn fold(name: &[u8]) -> u128 {
@@ -84,10 +87,10 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
         if n == FREE {
             return None;
         }
-        let spec = by_number((n & !UNDERSCORE).into());
+        let spec = by_number((n & !COMPARED).into());
         if at == folded && spec.name.len() == name.len() {
             // Equal numbers of one length are equal names, except for the byte that `SMALL` folds onto `_`.
-            let same = n & UNDERSCORE == 0 || name.eq_ignore_ascii_case(spec.name.as_bytes());
+            let same = n & COMPARED == 0 || name.eq_ignore_ascii_case(spec.name.as_bytes());
             return same.then_some(spec);
         }
         place = (place + 1) % PLACES;
@@ -183,7 +186,7 @@ mod tests {
             let n = COMMANDS.iter().position(|other| other.id == spec.id).unwrap();
             let at = BY_NAME
                 .iter()
-                .position(|&(_, m)| m != FREE && usize::from(m & !UNDERSCORE) == n)
+                .position(|&(_, m)| m != FREE && usize::from(m & !COMPARED) == n)
                 .unwrap();
             (at + PLACES - from) % PLACES
         };

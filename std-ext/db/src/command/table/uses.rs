@@ -24,7 +24,7 @@ impl CommandSpec {
             return KeyRange::none();
         }
         let last = if last < 0 { arguments.len().saturating_sub(place(last)) } else { place(last) };
-        KeyRange { first: place(first), end: last + 1, step: place(step), also: None }
+        KeyRange { first: place(first), end: last + 1, step: place(step), also: None, last: None }
     }
 
     /// Returns the keys among these arguments.
@@ -42,9 +42,10 @@ impl CommandSpec {
     ) -> impl Iterator<Item = (usize, KeyUse)> + Clone + use<'k> {
         let range = if self.has_keys() { self.key_range(arguments) } else { KeyRange::none() };
         let found = self.find_use.map(|find| find(arguments));
-        let used_at = move |place| match range.also {
-            Some((also, used)) if also == place => used,
-            _ => found.unwrap_or_else(|| self.use_at(place)),
+        let used_at = move |place| {
+            let named = [range.also, range.last].into_iter().flatten();
+            let named = named.into_iter().find(|(also, _)| *also == place);
+            named.map_or_else(|| found.unwrap_or_else(|| self.use_at(place)), |(_, used)| used)
         };
         let places = range.places().filter(|place| *place < arguments.len());
         places.map(move |place| (place, used_at(place)))
@@ -74,8 +75,8 @@ mod tests {
             let uses: Vec<KeyUse> = spec.key_uses(&words).map(|(_, used)| used).collect();
             assert!(!uses.is_empty(), "{} has no keys", spec.name);
             let changes = spec.has_flag(Flag::Write) || matches!(spec.id, Id::EVAL | Id::EVALSHA);
-            // SORT stores only with an option.
-            if spec.name != "sort" {
+            // These store only with an option.
+            if !["sort", "georadius", "georadiusbymember"].contains(&spec.name) {
                 let writes = uses.iter().any(|one| one.writes());
                 assert_eq!(writes, changes, "{} changes keys", spec.name);
             }

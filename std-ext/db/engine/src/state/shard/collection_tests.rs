@@ -220,7 +220,7 @@ fn change_name(
     };
     let is_new = match edit.value_type {
         ValueType::Hash => edit.set_field(&name, &value),
-        ValueType::SortedSet => edit.set_score(&name, Score::parse(&value).unwrap()),
+        ValueType::SortedSet => edit.set_score(&name, Score::parse(&value).unwrap()).is_new,
         _ => edit.add_member(&name),
     };
     assert_eq!(is_new, there.is_none());

@@ -132,18 +132,8 @@ impl<'a> Collection<'a> {
             Self::Tree(tree) => tree,
         };
         let Ok(from) = u32::try_from(cursor) else { return 0 };
-        let (mut visited, mut last) = (0, from);
-        for (key, value) in tree.view().iter_from(Key::new(&from.to_be_bytes(), b"")) {
-            let (prefix, name) = key.split_first_chunk().expect("each key begins with a number");
-            let place = u32::from_be_bytes(*prefix);
-            // Names of one number are visited together: a cursor cannot point between them.
-            if visited >= count && place != last {
-                return place.into();
-            }
-            each(name, value);
-            (visited, last) = (visited + 1, place);
-        }
-        0
+        let entries = tree.view().iter_from(Key::new(&from.to_be_bytes(), b""));
+        scan_entries(entries, (from, count), each)
     }
 
     /// Returns the approximate bytes that it takes in the log or in a dump.
@@ -198,6 +188,27 @@ impl<'a> Collection<'a> {
     pub(super) fn each_part(self, value_type: ValueType, each: &mut dyn FnMut(Packed<'_>)) {
         self.each_part_of(value_type, PART, each);
     }
+}
+
+/// Visits some `count` of the names that a tree orders by a number, from a number on. Returns the number of the next
+/// one, 0 at the end.
+pub(super) fn scan_entries<'a>(
+    entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    (from, count): (u32, usize),
+    each: &mut dyn FnMut(&'a [u8], &'a [u8]),
+) -> u64 {
+    let (mut visited, mut last) = (0, from);
+    for (key, value) in entries {
+        let (prefix, name) = key.split_first_chunk().expect("each key begins with a number");
+        let place = u32::from_be_bytes(*prefix);
+        // Names of one number are visited together: a cursor cannot point between them.
+        if visited >= count && place != last {
+            return place.into();
+        }
+        each(name, value);
+        (visited, last) = (visited + 1, place);
+    }
+    0
 }
 
 /// Returns the number of entries of a value that a tree stores.
@@ -289,7 +300,7 @@ impl<'e> CollectionEdit<'e> {
         match self.value_type {
             ValueType::List => self.splice(self.len(), 0, &[name]),
             ValueType::Set => _ = self.add_member(name),
-            ValueType::SortedSet => _ = self.store_score(name, value),
+            ValueType::SortedSet => self.store_score(name, value),
             ValueType::Hash | ValueType::String => _ = self.set_field(name, value),
         }
     }
@@ -322,6 +333,12 @@ impl<'e> CollectionEdit<'e> {
     pub(super) fn note_stored(&mut self, name: &[u8], value: &[u8]) {
         self.is_table |= self.limits.is_table(self.value_type, self.len(), (name, value));
         self.limit_packed();
+    }
+
+    /// Returns whether Redis would store the value in its larger form, once this name was stored.
+    pub(super) fn will_be_table(&self, name: &[u8], is_new: bool) -> bool {
+        let entries = self.len() + usize::from(is_new);
+        self.is_table || is_new && self.limits.is_table(self.value_type, entries, (name, b""))
     }
 
     pub(super) fn limit_packed(&mut self) {

@@ -8,6 +8,7 @@ pub mod collection;
 pub mod hash;
 pub mod list;
 pub mod set;
+mod sorted_range;
 pub mod sorted_set;
 pub(crate) mod stored_string;
 pub(crate) mod string;
