@@ -8,6 +8,7 @@ use crate::command::execute::{Execution, NextStep};
 use crate::command::lists::{PopArguments, end};
 use crate::command::reply::{ReplyKind, error_text};
 use crate::command::rows::{Run, alone};
+use crate::command::sorted_sets::lowest;
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INSERT, RW, key};
@@ -59,6 +60,33 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
         "Moves the last element of a list to the front of another and returns it. Waits until \
          there is one.",
     ),
+    alone("bzpopmin", -3, "write noscript fast blocking", |e, a| e.pop_member(a, true))
+        .keys(&[key(1, RW | ACCESS | DELETE).to(-2, 1)])
+        .since("5.0.0", Group::SortedSet)
+        .syntax("key#0... timeout/double")
+        .summary(
+            "Removes the member of a sorted set with the lowest score and returns it. Waits until \
+             there is one.",
+        )
+        .takes_time("O(N + log M), N is the number of keys, M that of the sorted set's members"),
+    alone("bzpopmax", -3, "write noscript fast blocking", |e, a| e.pop_member(a, false))
+        .keys(&[key(1, RW | ACCESS | DELETE).to(-2, 1)])
+        .since("5.0.0", Group::SortedSet)
+        .syntax("key#0... timeout/double")
+        .summary(
+            "Removes the member of a sorted set with the highest score and returns it. Waits until \
+             there is one.",
+        )
+        .takes_time("O(N + log M), N is the number of keys, M that of the sorted set's members"),
+    alone("bzmpop", -5, "write blocking movablekeys", |e, a| e.pop_members(a))
+        .keys(&[key(2, RW | ACCESS | DELETE).counted(1)])
+        .since("7.0.0", Group::SortedSet)
+        .syntax("timeout/double numkeys/integer key#0... where:<MIN|MAX> [COUNT count/integer]")
+        .summary(
+            "Removes members of the first sorted set that has some and returns them. Waits until \
+             there is one.",
+        )
+        .takes_time("O(K + M log N), K is the number of keys, M of members returned, N of all"),
 ];
 
 /// Returns until when a command waits; `None` for ever.
@@ -83,6 +111,20 @@ impl<'a> Execution<'_, 'a> {
     fn pop_list_elements(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let PopArguments { keys, what, count } = PopArguments::read(arguments, 2, end)?;
         self.pop_or_wait(keys, (Popped::List(what), count), arguments[1], ReplyKind::Popped)
+    }
+
+    /// BZPOPMIN and BZPOPMAX.
+    fn pop_member(&mut self, arguments: &[&'a [u8]], lowest: bool) -> Result<(), CommandError> {
+        let (timeout, keys) = arguments[1..].split_last().ok_or(SYNTAX)?;
+        let popped = (Popped::SortedSet { lowest }, 1);
+        self.pop_or_wait(keys, popped, timeout, ReplyKind::PoppedOneScored)
+    }
+
+    /// BZMPOP.
+    fn pop_members(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let PopArguments { keys, what, count } = PopArguments::read(arguments, 2, lowest)?;
+        let popped = (Popped::SortedSet { lowest: what }, count);
+        self.pop_or_wait(keys, popped, arguments[1], ReplyKind::PoppedScored)
     }
 
     fn pop_or_wait(

@@ -63,6 +63,8 @@ pub(crate) enum ReplyKind {
     Pairs,
     /// An array of a key and the element that was taken from it, or a null array.
     PoppedOne,
+    /// An array of a key, and the member that was taken from it with its score; or a null array.
+    PoppedOneScored,
     /// A cursor, and an array of elements.
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
@@ -250,7 +252,13 @@ impl ReplyKind {
                 out.array(elements.len() / 2);
                 write_scored(all, |out| out.array(2), out);
             }
-            (Self::PoppedScored, _) => out.null_array(),
+            (Self::PoppedOneScored, Answer::Elements(elements, _)) => {
+                let mut all = elements.iter();
+                out.array(elements.len());
+                write_element(out, all.next().flatten());
+                write_scored(all, |_| {}, out);
+            }
+            (Self::PoppedScored | Self::PoppedOneScored, _) => out.null_array(),
             (Self::Positions, Answer::Elements(scores, _)) => {
                 geo_reply::write_positions(out, scores);
             }
