@@ -4,12 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 67] = [
-    ("blmove", "write list slow blocking"),
-    ("blmpop", "write list slow blocking"),
-    ("blpop", "write list slow blocking"),
-    ("brpop", "write list slow blocking"),
-    ("brpoplpush", "write list slow blocking"),
+pub(super) const ABSENT: [(&str, &str); 62] = [
     ("cluster|addslots", "admin slow dangerous"),
     ("cluster|addslotsrange", "admin slow dangerous"),
     ("cluster|bumpepoch", "admin slow dangerous"),
