@@ -148,6 +148,39 @@ fn each_command_waits_and_answers_as_at_once() {
 }
 
 #[test]
+fn members_of_sorted_sets_are_waited_for() {
+    let running = start();
+    let mut control = running.client();
+    let low = array(&["z", "a", "1.5"]);
+    let many = "*2\r\n$1\r\nz\r\n*2\r\n*2\r\n$1\r\nc\r\n$1\r\n3\r\n*2\r\n$1\r\nb\r\n$1\r\n2\r\n";
+    for (command, wanted, left) in [
+        ("BZPOPMIN x z 0", low, 2),
+        ("BZPOPMAX z 0", array(&["z", "c", "3"]), 2),
+        ("BZMPOP 0 2 x z MAX COUNT 2", many.as_bytes().to_vec(), 1),
+    ] {
+        for waits in [true, false] {
+            ask(&mut control, "FLUSHALL", "+OK\r\n");
+            let mut client = running.client();
+            if waits {
+                client = waiting(&running, &mut control, command, 0);
+                // A list serves nobody who waits for a sorted set.
+                ask(&mut control, "RPUSH z a", ":1\r\n");
+                ask(&mut control, "DEL z", ":1\r\n");
+            }
+            ask(&mut control, "ZADD z 1.5 a 2 b 3 c", ":3\r\n");
+            if !waits {
+                send(&mut client, command);
+            }
+            client.expect(&wanted);
+            ask(&mut control, "ZCARD z", format!(":{left}\r\n"));
+        }
+    }
+    let mut client = running.client();
+    ask(&mut client, "BZPOPMIN x 0.01", "*-1\r\n");
+    ask(&mut client, "BZMPOP x 1 z MID", "-ERR syntax error\r\n");
+}
+
+#[test]
 fn transactions_and_scripts_do_not_wait_and_serve_at_their_end() {
     let running = start();
     let (mut control, mut other) = (running.client(), running.client());

@@ -41,6 +41,8 @@ impl Program {
             // It was free just now.
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let mut program = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
+            // It would be a setting.
+            program.env_remove(ROUNDS);
             program.args([
                 "--port",
                 &port.to_string(),
@@ -51,7 +53,7 @@ impl Program {
             ]);
             program.args(["--shards", ["8", "1"][round as usize % 2], "--appendfsync", "always"]);
             program.arg("--dir").arg(folder).args(["--loglevel", "warning"]);
-            program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+            program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = program.spawn().unwrap();
             let (mut out, mut said) = (BufReader::new(child.stdout.take().unwrap()), String::new());
             while out.read_line(&mut said).unwrap() != 0 {
@@ -59,7 +61,11 @@ impl Program {
                     return Self { child, port };
                 }
             }
+            let mut why = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
             let _ = child.wait();
+            // Another process may have taken the port meanwhile.
+            assert!(why.contains("cannot listen on"), "it did not start: {why}");
         }
     }
 

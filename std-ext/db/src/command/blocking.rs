@@ -60,7 +60,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
         "Moves the last element of a list to the front of another and returns it. Waits until \
          there is one.",
     ),
-    alone("bzpopmin", -3, "write noscript fast blocking", |e, a| e.pop_member(a, true))
+    alone("bzpopmin", -3, "write noscript blocking fast", |e, a| e.pop_member(a, true))
         .keys(&[key(1, RW | ACCESS | DELETE).to(-2, 1)])
         .since("5.0.0", Group::SortedSet)
         .syntax("key#0... timeout/double")
@@ -68,8 +68,8 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
             "Removes the member of a sorted set with the lowest score and returns it. Waits until \
              there is one.",
         )
-        .takes_time("O(N + log M), N is the number of keys, M that of the sorted set's members"),
-    alone("bzpopmax", -3, "write noscript fast blocking", |e, a| e.pop_member(a, false))
+        .takes_time("O(N + log M), N is the number of keys, M of the members"),
+    alone("bzpopmax", -3, "write noscript blocking fast", |e, a| e.pop_member(a, false))
         .keys(&[key(1, RW | ACCESS | DELETE).to(-2, 1)])
         .since("5.0.0", Group::SortedSet)
         .syntax("key#0... timeout/double")
@@ -77,7 +77,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
             "Removes the member of a sorted set with the highest score and returns it. Waits until \
              there is one.",
         )
-        .takes_time("O(N + log M), N is the number of keys, M that of the sorted set's members"),
+        .takes_time("O(N + log M), N is the number of keys, M of the members"),
     alone("bzmpop", -5, "write blocking movablekeys", |e, a| e.pop_members(a))
         .keys(&[key(2, RW | ACCESS | DELETE).counted(1)])
         .since("7.0.0", Group::SortedSet)
@@ -86,7 +86,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
             "Removes members of the first sorted set that has some and returns them. Waits until \
              there is one.",
         )
-        .takes_time("O(K + M log N), K is the number of keys, M of members returned, N of all"),
+        .takes_time("O(N + M log L), N is the number of keys, M of the members returned, L of all"),
 ];
 
 /// Returns until when a command waits; `None` for ever.

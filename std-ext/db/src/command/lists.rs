@@ -85,13 +85,13 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("lpop", -2, "write fast", |e, a| e.list_pop(a, End::Front, "lpop"))
         .keys(&[key(1, RW | ACCESS | DELETE)])
         .since("1.0.0", Group::List)
-        .syntax("key#0 [count/integer]")
+        .syntax("key#0 [count/integer@6.2.0]")
         .summary("Removes and returns the first elements of a list.")
         .takes_time("O(N log M), N is the number of elements returned, M that of the list"),
     command("rpop", -2, "write fast", |e, a| e.list_pop(a, End::Back, "rpop"))
         .keys(&[key(1, RW | ACCESS | DELETE)])
         .since("1.0.0", Group::List)
-        .syntax("key#0 [count/integer]")
+        .syntax("key#0 [count/integer@6.2.0]")
         .summary("Removes and returns the last elements of a list.")
         .takes_time("O(N log M), N is the number of elements returned, M that of the list"),
     command("lrange", 4, "readonly", |e, a| {

@@ -63,7 +63,7 @@ pub(crate) enum ReplyKind {
     Pairs,
     /// An array of a key and the element that was taken from it, or a null array.
     PoppedOne,
-    /// An array of a key, and the member that was taken from it with its score; or a null array.
+    /// An array of a key, and the member that was taken from it with its score, or a null array.
     PoppedOneScored,
     /// A cursor, and an array of elements.
     Scanned,
@@ -231,8 +231,6 @@ impl ReplyKind {
                 out.map(elements.len() / 2);
                 elements.iter().for_each(|element| write_element(out, element));
             }
-            (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
-            (Self::PoppedOne, _) => out.null_array(),
             (Self::Pairs, Answer::Elements(elements, _)) => {
                 write_pairs(out, elements, write_element);
             }
@@ -252,13 +250,14 @@ impl ReplyKind {
                 out.array(elements.len() / 2);
                 write_scored(all, |out| out.array(2), out);
             }
+            (Self::PoppedOne, Answer::Elements(elements, _)) => write_elements(out, elements),
             (Self::PoppedOneScored, Answer::Elements(elements, _)) => {
                 let mut all = elements.iter();
                 out.array(elements.len());
                 write_element(out, all.next().flatten());
                 write_scored(all, |_| {}, out);
             }
-            (Self::PoppedScored | Self::PoppedOneScored, _) => out.null_array(),
+            (Self::PoppedScored | Self::PoppedOne | Self::PoppedOneScored, _) => out.null_array(),
             (Self::Positions, Answer::Elements(scores, _)) => {
                 geo_reply::write_positions(out, scores);
             }

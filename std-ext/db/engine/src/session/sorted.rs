@@ -49,7 +49,7 @@ fn sorted<'v>(
     let by_bytes = sort.by_bytes || sorts_set;
     match by {
         SortBy::OwnOrder => {
-            if sort.descending && matches!(value, Value::SortedSet(_)) {
+            if sort.descending && !matches!(value, Value::Set(_)) {
                 elements.reverse();
             }
         }
@@ -162,9 +162,6 @@ impl ApplyMany<'_, '_> {
         sort: Sort<'_>,
         answer: &mut dyn FnMut(Answer<'_>),
     ) {
-        if to.is_some_and(|to| to.len() > LONGEST_KEY) {
-            return answer(Answer::Error(RequestError::KeyTooLong));
-        }
         let source = self.find_source(from);
         let mut read = |pattern: &[u8], element: &[u8]| self.read_named(pattern, element);
         let value = source.as_ref().map(Record::value);
@@ -206,6 +203,9 @@ impl ApplyMany<'_, '_> {
         if count == 0 {
             self.delete(to);
             return Answer::Int(0);
+        }
+        if to.len() > LONGEST_KEY {
+            return Answer::Error(RequestError::KeyTooLong);
         }
         self.name_next(to, EventFlags::LIST, "sortstore");
         for part in parts {

@@ -15,7 +15,8 @@ impl ApplyMany<'_, '_> {
         (to, put): (&[u8], End),
         answer: &mut dyn FnMut(Answer<'_>),
     ) {
-        let Some(source) = self.find_source(from) else { return answer(Answer::Nil) };
+        // No miss is reported, as in Redis, which looks up the key to write it.
+        let Some(source) = self.find_alive(from) else { return answer(Answer::Nil) };
         let element = match source.value() {
             Value::List(list) => list.nth(if take == End::Front { 0 } else { list.len() - 1 }),
             _ => return answer(Answer::Error(RequestError::WrongType)),
@@ -49,7 +50,7 @@ impl ApplyMany<'_, '_> {
         answer: &mut dyn FnMut(Answer<'_>),
     ) {
         for key in keys {
-            let Some(record) = self.find_source(key) else { continue };
+            let Some(record) = self.find_alive(key) else { continue };
             if record.value().value_type() != popped.value_type() {
                 return answer(Answer::Error(RequestError::WrongType));
             }
