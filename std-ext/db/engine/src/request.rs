@@ -1,5 +1,6 @@
 //! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
 
+mod ascending;
 mod bits;
 mod database;
 mod elements;
@@ -14,6 +15,7 @@ mod value;
 use std::error::Error;
 use std::fmt;
 
+pub use ascending::ascending;
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;

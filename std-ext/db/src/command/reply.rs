@@ -4,7 +4,7 @@ use crate::command::arguments::ArgumentError;
 use crate::command::dumped::dumped;
 use crate::command::lcs::LcsOptions;
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, StoredValue, ValueType};
+use crate::request::{Answer, ElementList, RequestError, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -121,7 +121,6 @@ impl RestoreError {
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const CONDITION_ON_TYPE: &str = "ERR Key should be of string type if conditions are specified";
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
-const NO_DUMP: &str = "ERR DUMP of this type is not supported";
 
 impl ReplyKind {
     /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970. Returns the
@@ -214,7 +213,7 @@ impl ReplyKind {
                 out.array(0);
             }
             (Self::Sorted, _) => out.array(0),
-            (Self::Dump, Answer::Stored(value)) => return write_dump(out, value),
+            (Self::Dump, Answer::Stored(value)) => out.bulk(&dumped(value)),
             (Self::Ok | Self::Restored, _) => out.ok(),
             _ => out.null(),
         }
@@ -293,16 +292,6 @@ fn write_pairs(out: &mut RespWriter<'_>, elements: ElementList<'_>) {
 fn write_cursor(out: &mut RespWriter<'_>, next: u64) {
     out.array(2);
     out.bulk(itoa::Buffer::new().format(next).as_bytes());
-}
-
-/// Writes the payload of a value. Returns the error if values of its type have none.
-fn write_dump(out: &mut RespWriter<'_>, value: StoredValue<'_>) -> Option<&'static str> {
-    let Some(payload) = dumped(value) else {
-        out.error(NO_DUMP);
-        return Some(NO_DUMP);
-    };
-    out.bulk(&payload);
-    None
 }
 
 const NO_IDLE_TIME: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
