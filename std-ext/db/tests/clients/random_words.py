@@ -26,8 +26,8 @@ WORDS = [b"", b"a", b"aa", b"ab", b"b", b"c", b"cc", b"\xff"]
 CHANNELS = [b"ch", b"other"]
 # No channel matches both: the order of their messages is undefined.
 PATTERNS = [b"c*", b"o?her"]
-# The payload of `x`, those of hashes as a listpack and as pairs, of a list, of a set of integers and of a sorted set, one
-# with a wrong sum, and others.
+# The payload of `x`, those of hashes as a listpack and as pairs, of a list, of a set of integers and of a sorted set,
+# one with a wrong sum, and others.
 PAYLOADS = [b"\x10\x12\x12\x00\x00\x00\x04\x00\x81f\x02\x81v\x02\x81n\x02\x0c\x01\xff\x0a\x00\x016\x94\x81\xd3[\x89t",
             b"\x04\x02\x01f\x01v\xc0\x07\xc1\x10'\x0a\x00\x1bA\x87\x0d-0:I",
             b"\x04\x00\x0a\x00\x931\x96\xc0'\x92\x95\xbf",
@@ -463,7 +463,8 @@ COMMANDS = {
     b"SORT": lambda w: [w.pick(b"missing", w.list_key(), w.set_key(), w.sorted_key())] + w.sort_options()
     + w.pick([], [b"STORE", w.list_key()]),
     b"SORT_RO": lambda w: [w.pick(w.list_key(), w.set_key(), w.sorted_key())] + w.sort_options(),
-    b"OBJECT": lambda w: w.pick([b"ENCODING", w.pick(b"l", b"s", b"q", b"e", b"h")], [b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],
+    b"OBJECT": lambda w: w.pick([b"ENCODING", w.pick(b"l", b"s", b"q", b"e", b"h")],
+                                [b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],
                                 [b"ENCODING", b"missing"], [b"FOO"], [b"FOO", w.key()]),
     b"DUMP": lambda w: [w.key()],
     # No time that ends during a session, and none that overflows, which redis-server takes for one of the past.
