@@ -1,5 +1,6 @@
 //! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
 
+mod ascending;
 mod bits;
 mod combination;
 mod database;
@@ -17,6 +18,7 @@ mod value;
 use std::error::Error;
 use std::fmt;
 
+pub use ascending::ascending;
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
 pub use combination::{Aggregate, Combination, CombinationQuery, Scoring, SetOperation};
 pub use database::{DatabaseQuery, KeyScan};
