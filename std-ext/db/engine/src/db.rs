@@ -2,6 +2,7 @@
 
 mod hashes;
 mod sets;
+mod sorted_sets;
 
 use crate::background::BackgroundTasks;
 use crate::clock::{ExpiryClock, milliseconds};
@@ -29,6 +30,7 @@ use crate::state::load::{LoadingShards, ReplayedState};
 use crate::state::noted_events::Publish;
 use crate::watch::Watch;
 pub use hashes::HashEntry;
+pub use sorted_sets::ScoredMember;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

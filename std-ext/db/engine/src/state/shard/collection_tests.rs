@@ -218,11 +218,19 @@ fn change_name(
         }
         _ => Vec::new(),
     };
-    let is_new = match edit.value_type {
-        ValueType::Hash => edit.set_field(&name, &value),
-        ValueType::SortedSet => edit.set_score(&name, Score::parse(&value).unwrap()).is_new,
-        _ => edit.add_member(&name),
-    };
+    let is_new;
+    let mut value = value;
+    match edit.value_type {
+        ValueType::Hash => is_new = edit.set_field(&name, &value),
+        ValueType::SortedSet => {
+            let update = edit.set_score(&name, Score::parse(&value).unwrap());
+            is_new = update.is_new;
+            // An equal score is not stored, and Redis's smaller form has no -0.
+            let kept = there.filter(|_| !update.is_changed).map(|at| entries[at].1.clone());
+            value = kept.unwrap_or_else(|| update.score.bytes().to_vec());
+        }
+        _ => is_new = edit.add_member(&name),
+    }
     assert_eq!(is_new, there.is_none());
     there.map(|at| entries.remove(at));
     entries.push((name, value));
