@@ -105,6 +105,7 @@ impl Models {
                 self.selected().read(key, query)
             }
             Request::Change(key, change) => self.selected().change(key, change),
+            Request::Combine(..) => unreachable!("not in the model"),
             Request::MultiKey(together) => self.together(together),
             Request::Select(number) if number < DATABASES => {
                 self.1 = number;
@@ -371,7 +372,9 @@ impl Model {
             }
             MultiKeyOp::MergeElements { .. }
             | MultiKeyOp::MoveElement { .. }
+            | MultiKeyOp::MoveMember { .. }
             | MultiKeyOp::PopFirst { .. }
+            | MultiKeyOp::StoreCombination(..)
             | MultiKeyOp::Sort { .. } => unreachable!("not in the model"),
             MultiKeyOp::Clear => {
                 self.0.clear();

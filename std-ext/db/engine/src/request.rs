@@ -131,8 +131,8 @@ impl<'a> Request<'a> {
                 }
                 MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
                 MultiKeyOp::Move { key, .. } => key.len(),
-                MultiKeyOp::StoreCombination(to, _) => to.len(),
                 MultiKeyOp::Bitwise { to, .. }
+                | MultiKeyOp::StoreCombination(to, _)
                 | MultiKeyOp::Copy { to, .. }
                 // The members are not counted.
                 | MultiKeyOp::StoreRange { to, .. }

@@ -137,6 +137,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_thousand_times_a_number_is_rounded_up() {
+        for (text, wanted) in [
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("1e-10", Some(1)),
+            ("0.0015", Some(2)),
+            ("2.5", Some(2500)),
+            ("-0.0015", Some(-1)),
+            ("0x1p-9", Some(2)),
+            ("9223372036854775", Some(9_223_372_036_854_775_000)),
+            ("9223372036854776", None),
+            ("1e400", None),
+            ("inf", None),
+        ] {
+            let number = LongDouble::parse(text.as_bytes()).unwrap();
+            assert_eq!(number.thousandfold(), wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_of_64_bits_stay_as_they_are() {
         for number in [0.1, -2.5, 1e300, 5e-324, f64::MIN_POSITIVE, f64::MAX, 123_456.75] {
             let exact = LongDouble::parse(format!("{number:.1100}").as_bytes());

@@ -554,6 +554,7 @@ impl ServerWorker {
 
     /// Updates lists and poll registrations after something happened to a client.
     fn update(&mut self, key: usize) {
+        self.end_wait_of_closing(key);
         let Some(client) = self.clients.get_mut(key) else { return };
         client.request_writable_event(self.poll.registry(), Token(self.first_client + key));
         if client.is_dead() {

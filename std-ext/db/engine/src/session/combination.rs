@@ -311,6 +311,8 @@ fn with_sorted_integers(list: ElementListBuilder, most: usize) -> ElementListBui
     }
     sort_integers(&mut members);
     let mut sorted = ElementListBuilder::new(most);
-    members.iter().for_each(|member| sorted.push(member));
+    for member in members {
+        sorted.push(member);
+    }
     sorted
 }

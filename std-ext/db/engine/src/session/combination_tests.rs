@@ -15,7 +15,7 @@ const ALL: CombinationQuery = CombinationQuery::Members { with_scores: false, mo
 /// What an answer has.
 #[derive(Debug, PartialEq)]
 enum Found {
-    Number(i64),
+    Number(usize),
     Members(Vec<Vec<u8>>),
     Error(RequestError),
     Done,
@@ -23,7 +23,7 @@ enum Found {
 
 fn found(answer: Answer<'_>) -> Found {
     match answer {
-        Answer::Int(number) => Found::Number(number),
+        Answer::Int(number) => Found::Number(number.try_into().unwrap()),
         Answer::Elements(list, _) => {
             Found::Members(list.iter().flatten().map(<[u8]>::to_vec).collect())
         }
@@ -86,7 +86,7 @@ fn with_sets(session: &mut Session) -> Sets {
     for (key, set) in sets.iter().filter(|(_, set)| !set.is_empty()) {
         let all: Vec<&[u8]> = set.iter().map(Vec::as_slice).collect();
         let add = Change::Members(SetChange::Add(&all));
-        assert_eq!(execute(session, Request::Change(key, add)), Found::Number(all.len() as i64));
+        assert_eq!(execute(session, Request::Change(key, add)), Found::Number(all.len()));
     }
     sets
 }
@@ -126,7 +126,7 @@ fn sets_are_combined_as_in_a_model() {
             let combination = Combination { operation, keys, scoring: None };
             let wanted = combined(&sets, operation, keys);
             assert_eq!(members(&mut session, combination), wanted, "{combination:?}");
-            let count = wanted.len() as i64;
+            let count = wanted.len();
             for (limit, number) in [(0, count), (3, count.min(3)), (5000, count)] {
                 let query = CombinationQuery::Count { limit };
                 let counted = ask(&mut session, combination, query);
@@ -160,7 +160,7 @@ fn a_stored_combination_replaces_its_key_and_survives_a_restart() {
             let store = MultiKeyOp::StoreCombination(&to, combination);
             let set = combined(&sets, operation, keys);
             let stored = execute(&mut session, Request::MultiKey(store));
-            assert_eq!(stored, Found::Number(set.len() as i64), "{combination:?}");
+            assert_eq!(stored, Found::Number(set.len()), "{combination:?}");
             assert_eq!(db.contains_key(&to).unwrap(), !set.is_empty());
             wanted.insert(to, set);
         }
@@ -205,7 +205,7 @@ fn set_scores(session: &mut Session, key: &[u8], members: &[(&[u8], f64)]) {
     let members: Vec<(Score, &[u8])> =
         members.iter().map(|(member, number)| (score(*number), *member)).collect();
     let set = Change::SortedSet(SortedSetChange::Set(&members));
-    assert_eq!(execute(session, Request::Change(key, set)), Found::Number(members.len() as i64));
+    assert_eq!(execute(session, Request::Change(key, set)), Found::Number(members.len()));
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn scores_are_weighed_and_aggregated() {
         assert_eq!(found, wanted, "{combination:?}");
         let store = MultiKeyOp::StoreCombination(b"to", combination);
         let stored = execute(&mut session, Request::MultiKey(store));
-        assert_eq!(stored, Found::Number(wanted.len() as i64));
+        assert_eq!(stored, Found::Number(wanted.len()));
         let again = with(union, &[b"to"], none, Aggregate::Sum);
         assert_eq!(scored(&mut session, again).len(), wanted.len());
     }
@@ -266,8 +266,8 @@ fn many_names_of_one_sorted_set_take_no_longer_than_a_few() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
     let names: Vec<String> = (0..3000).map(|number| format!("m{number}")).collect();
-    let members: Vec<(&[u8], f64)> =
-        names.iter().enumerate().map(|(at, name)| (name.as_bytes(), at as f64)).collect();
+    let numbers = (0..3000_u32).map(f64::from);
+    let members: Vec<(&[u8], f64)> = names.iter().map(|name| name.as_bytes()).zip(numbers).collect();
     set_scores(&mut session, b"one", &members);
     let keys = vec![&b"one"[..]; 100_000];
     for (aggregate, factor) in [(Aggregate::Sum, 100_000.0), (Aggregate::Max, 1.0)] {

@@ -87,17 +87,20 @@ impl Session {
         (PrefetchedRequest { shard: shard as u32, slot, lookup }, keyspace.version)
     }
 
-    /// Answers a question about several keys in one snapshot.
+    /// Answers a question about several keys in one snapshot, the request of a number.
     pub(super) fn combine(
         &mut self,
         mut keyspace: Keyspace,
-        of: (Combination<'_>, CombinationQuery),
+        (number, combination, query): (usize, Combination<'_>, CombinationQuery),
         now: u64,
-        answer: &mut impl FnMut(Answer<'_>),
+        answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> MultiReadResult {
         loop {
-            let shards = (&*self.state, &*self.readers, keyspace);
+            let (shards, of) = ((&*self.state, &*self.readers, keyspace), (combination, query));
+            let answer = &mut |found: Answer<'_>| answer(number, found);
             if let Some(found) = self.multi_read.combine(shards, of, now, answer) {
+                let missed = found.missed.iter().map(|at| combination.keys[*at]);
+                self.publish_missed_keys(missed);
                 return found;
             }
             keyspace = self.state.keyspace(self.database);

@@ -246,12 +246,8 @@ impl Session {
                         self.since.note_read();
                         // Queued changes come first, as for a multi-read.
                         lsn = lsn.max(self.change_queued(requests, answer));
-                        let (of, answer) = ((*combination, *query), &mut |found: Answer<'_>| {
-                            answer(number, found)
-                        });
+                        let of = (number, *combination, *query);
                         let found = self.combine(keyspace, of, now, answer);
-                        let missed = found.missed.iter().map(|at| combination.keys[*at]);
-                        self.publish_missed_keys(missed);
                         lsn = lsn.max(found.lsn);
                         hits += found.hits;
                         misses += combination.keys.len() as u64 - found.hits;

@@ -23,7 +23,7 @@ impl ApplyMany<'_, '_> {
             };
             copied += record.value().stored_bytes().min(MAX_INLINE);
         }
-        if !has_member(&source, member) {
+        if !has_member(source, member) {
             return Answer::Int(0);
         }
         if from == to {
@@ -42,6 +42,6 @@ impl ApplyMany<'_, '_> {
     }
 }
 
-fn has_member(record: &Record, member: &[u8]) -> bool {
+fn has_member(record: Record, member: &[u8]) -> bool {
     matches!(record.value(), Value::Set(set) if set.contains(member))
 }

@@ -120,7 +120,9 @@ impl MultiRead {
             let records: Vec<Option<Record>> = keys.iter().map(|key| snapshot.find(key)).collect();
             for (at, alive) in records.iter().enumerate() {
                 found.count(at, *alive, notes);
-                alive.iter().for_each(|record| state.usage_at(snapshot.time).touch(*record));
+                if let Some(record) = alive {
+                    state.usage_at(snapshot.time).touch(*record);
+                }
             }
             let most_integers = state.encodings.get(EncodingLimit::SetIntegers);
             answer_combination(&records, (combination, query), most_integers, &mut *answer);

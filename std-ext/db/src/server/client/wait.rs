@@ -22,6 +22,11 @@ impl ServerClient {
         self.connection.wait_deadline()
     }
 
+    /// Returns whether the client may still get replies to commands.
+    pub(in crate::server) fn is_open(&self) -> bool {
+        self.state == ClientState::Open
+    }
+
     /// Notes that the wait has an outcome.
     pub(in crate::server) fn note_outcome(&mut self) {
         self.has_outcome = true;
