@@ -27,7 +27,7 @@ impl ApplyMany<'_, '_> {
             members.push(member, score);
             true
         });
-        self.store_members(to, members, "zrangestore")
+        self.store_members(to, &members, "zrangestore")
     }
 
     /// Stores the places that a search finds. Their scores are distances, or what they were.
@@ -54,8 +54,10 @@ impl ApplyMany<'_, '_> {
             .collect();
         scored.sort_unstable();
         let mut members = SortedSetPacker::new(&self.state.encodings);
-        scored.into_iter().for_each(|(score, member)| members.push(member, score));
-        self.store_members(to, members, event)
+        for (score, member) in scored {
+            members.push(member, score);
+        }
+        self.store_members(to, &members, event)
     }
 
     /// Removes the key of a result that is empty.
@@ -68,7 +70,7 @@ impl ApplyMany<'_, '_> {
     pub(super) fn store_members(
         &mut self,
         to: &[u8],
-        members: SortedSetPacker<'_>,
+        members: &SortedSetPacker<'_>,
         event: &'static str,
     ) -> Answer<'static> {
         let packed = members.packer.packed();
