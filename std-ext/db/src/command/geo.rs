@@ -3,7 +3,7 @@
 //! Redis looks at the key before it reads the arguments of a search, so a wrong argument is replied only if the key has
 //! no value of another type.
 
-use crate::command::arguments::{ArgumentError, CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::arguments::{CommandError, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::geo_arguments::{SearchArguments, SearchForm, read_place, unit};
 use crate::command::reply::ReplyKind;
