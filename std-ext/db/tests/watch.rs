@@ -54,8 +54,10 @@ fn changes_of_other_types_than_string_are_reported() {
         // Nothing is left of it.
         ("list", Change::List(pop)),
     ];
-    let requests = requests.map(|(key, change)| Request::Change(key.as_bytes(), change));
-    db.session().execute(&requests, &mut |_, _| ());
+    // One by one: those of a pipeline are executed shard by shard.
+    for (key, change) in requests {
+        db.session().execute(&[Request::Change(key.as_bytes(), change)], &mut |_, _| ());
+    }
     let mut changed = Vec::new();
     while let Some(event) = watch.next(NONE).unwrap() {
         changed.push(event.kind);

@@ -194,8 +194,8 @@ pub(in crate::cluster) fn next(
     NextPart::Frozen { horizon, keys: count.keys() }
 }
 
-/// Divides items into messages of a little more than [`MESSAGE`] bytes. A long value of another type than string is many
-/// items, which stay in their order.
+/// Divides items into messages of a little more than [`MESSAGE`] bytes. A long value of another type than string is
+/// many items, which stay in their order.
 fn messages(items: Vec<TransferItem>) -> (Vec<Part>, Part) {
     let (mut full, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
     for item in items {
