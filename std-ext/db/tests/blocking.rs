@@ -68,7 +68,7 @@ fn read_reply(client: &mut Client, all: &mut Vec<u8>) {
     let length = read_line(client, all);
     match all[begin] {
         b'$' if length >= 0 => {
-            let mut bytes = vec![0; length as usize + 2];
+            let mut bytes = vec![0; length.cast_unsigned() as usize + 2];
             std::io::Read::read_exact(&mut client.0, &mut bytes).unwrap();
             all.append(&mut bytes);
         }
@@ -224,7 +224,9 @@ fn wrong_types_and_chains() {
     send(&mut control, "RPUSH a 1\r\nEXISTS a b c");
     control.expect(":1\r\n:0\r\n");
     refused.expect(wrong);
-    [&mut first, &mut second].into_iter().for_each(|client| client.expect(bulk(b"1")));
+    for client in [&mut first, &mut second] {
+        client.expect(bulk(b"1"));
+    }
     last.expect(array(&["c", "1"]));
 }
 
@@ -394,8 +396,8 @@ fn waits_leave_nothing_behind() {
     }
     ask(&mut control, "PING", "+PONG\r\n");
     let before = memory(&mut control);
-    let keys: String = (0..1000).map(|n| format!(" {}{n}", "k".repeat(100))).collect();
-    let client = waiting(&running, &mut control, &format!("BLPOP{keys} 0"), 0);
+    let keys: Vec<String> = (0..1000).map(|n| format!("{}{n}", "k".repeat(100))).collect();
+    let client = waiting(&running, &mut control, &format!("BLPOP {} 0", keys.join(" ")), 0);
     until(|| memory(&mut running.client()) > before + 200_000);
     drop(client);
     until(|| memory(&mut running.client()) < before + 100_000);
@@ -451,7 +453,9 @@ fn each_element_is_delivered_once() {
                 })
             })
             .collect();
-        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
         // Relaxed: as above.
         until(|| received.load(Ordering::Relaxed) >= ELEMENTS);
         // Relaxed: as above.

@@ -95,9 +95,9 @@ fn answer(client: &mut BufReader<TcpStream>) -> io::Result<Vec<String>> {
     match (kind, rest.parse::<i64>()) {
         ("$" | "*", Ok(-1)) | (":", _) => Ok(Vec::new()),
         ("$", Ok(length)) => {
-            let mut bytes = vec![0; length as usize + 2];
+            let mut bytes = vec![0; length.cast_unsigned() as usize + 2];
             client.read_exact(&mut bytes)?;
-            bytes.truncate(length as usize);
+            bytes.truncate(bytes.len() - 2);
             Ok(vec![String::from_utf8(bytes).unwrap()])
         }
         ("*", Ok(count)) => {

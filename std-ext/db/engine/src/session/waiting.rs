@@ -4,7 +4,7 @@ use super::Session;
 use super::multi_key::{ApplyMany, advance, lock_shards};
 use crate::log::Lsn;
 use crate::request::{Answer, MultiKeyOp};
-use crate::state::waiters::serve::{MoveKey, first_waiter};
+use crate::state::waiters::serve::{MoveKey, first_waiter, pass};
 use crate::state::waiters::waiter::Wanted;
 use crate::state::waiters::{WaitEnd, Waiter};
 use std::sync::Arc;
@@ -22,20 +22,17 @@ impl Session {
         let Some(wanted) = Wanted::of(op) else {
             return (self.multi_key(op, answer, None), None);
         };
-        let from;
-        let keys: &[&[u8]] = match op {
-            MultiKeyOp::PopFirst { keys, .. } => keys,
-            _ => {
-                from = op.keys().next();
-                from.as_slice()
-            }
-        };
+        // One that moves an element waits for its first key alone.
+        let from = op.keys().next();
+        let keys = if let MultiKeyOp::PopFirst { keys, .. } = op { keys } else { from.as_slice() };
         let mut waiter = None;
         let database = self.database;
         // Under the locks under which the keys were found empty: no element comes between.
         let wait = &mut |apply: &mut ApplyMany<'_, '_>| {
             let new = Waiter::new(database, keys, wanted.clone());
-            keys.iter().for_each(|key| apply.core(key).waiters.add(&new, key));
+            for key in keys {
+                apply.core(key).waiters.add(&new, key);
+            }
             waiter = Some(new);
         };
         let lsn = self.multi_key(op, answer, Some(wait));
@@ -91,8 +88,9 @@ impl Session {
         }
         let Wanted::Move { take, put, .. } = waiter.wanted() else {
             // Those before it have ended.
-            let record = apply.find_alive(key);
-            record.into_iter().for_each(|record| apply.core(key).waiters.note(record));
+            if let Some(record) = apply.find_alive(key) {
+                apply.core(key).waiters.note(record);
+            }
             state.serve_locked(&mut cores, time, &mut self.moves);
             return false;
         };
@@ -110,7 +108,7 @@ impl Session {
             apply.move_element((key, *take), (to, *put), answer);
         });
         let core = apply.core(key);
-        state.pass(core, &waiter, taken);
+        pass(core, &waiter, taken);
         core.waiters.remove(&waiter, key);
         state.log_and_publish_all(&mut cores, time, &self.entry);
         // The destination may have waiters, too.

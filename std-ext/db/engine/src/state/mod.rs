@@ -468,7 +468,9 @@ impl State {
         if let Some(invalidation) = invalidation {
             self.invalidate(&invalidation);
         }
-        cores.iter_mut().for_each(|(_, core)| core.waiters.tell_served(entry));
+        for (_, core) in cores.iter_mut() {
+            core.waiters.tell_served(entry);
+        }
         entry
     }
 

@@ -98,24 +98,13 @@ impl State {
             apply_change(core, (time, false), key, &change, log, &mut |made| {
                 behind_key(key, made, &mut |made| taken = Some(self.served(made)));
             });
-            self.pass(core, &waiter, taken);
+            pass(core, &waiter, taken);
             core.waiters.remove(&waiter, key);
             if log.len() >= self.longest_entry {
                 return true;
             }
         }
         false
-    }
-
-    /// Passes an answer to a waiter whose turn it was, once the change is published.
-    pub(crate) fn pass(&self, core: &mut Core, waiter: &Arc<Waiter>, taken: Option<Served>) {
-        match taken.map(|served| (served.answer.error(), served)) {
-            Some((None, served)) => core.waiters.push_served(Arc::clone(waiter), served),
-            Some((Some(error), _)) => {
-                waiter.finish(WaitOutcome::Ended(WaitEnd::Refused(error)));
-            }
-            None => debug_assert!(false, "a change without an answer"),
-        }
     }
 
     /// Returns the answer to a waiter, by an entry that the log has not got yet.
@@ -130,4 +119,15 @@ impl State {
 pub(crate) fn first_waiter(core: &mut Core, time: u64, key: &[u8]) -> Option<Arc<Waiter>> {
     let alive = core.find(key).filter(|record| !record.is_expired(time))?;
     core.waiters.first(key, alive.value().value_type())
+}
+
+/// Passes an answer to a waiter whose turn it was, once the change is published.
+pub(crate) fn pass(core: &mut Core, waiter: &Arc<Waiter>, taken: Option<Served>) {
+    match taken.map(|served| (served.answer.error(), served)) {
+        Some((None, served)) => core.waiters.push_served(Arc::clone(waiter), served),
+        Some((Some(error), _)) => {
+            waiter.finish(WaitOutcome::Ended(WaitEnd::Refused(error)));
+        }
+        None => debug_assert!(false, "a change without an answer"),
+    }
 }

@@ -169,7 +169,9 @@ impl Waiters {
     pub(in crate::state) fn note_where(&mut self, find: impl Fn(&[u8]) -> Option<Record>) {
         let Some(table) = &self.0 else { return };
         let found: Vec<Record> = table.queues.keys().filter_map(|key| find(key)).collect();
-        found.into_iter().for_each(|record| self.note(record));
+        for record in found {
+            self.note(record);
+        }
     }
 
     fn shrink(&mut self) {
