@@ -66,7 +66,8 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("geosearchstore", -8, "write denyoom", |e, a| e.geo_search(a))
     .keys(&[key(1, OW | UPDATE), key(2, RO | ACCESS)])
     .since("6.2.0", Group::Geo)
-    .syntax("destination#0 source#1 from:<FROMMEMBER member|FROMLONLAT longitude_latitude:(longitude/double latitude/double)> \
+    .syntax("destination#0 source#1 from:<FROMMEMBER member|\
+             FROMLONLAT longitude_latitude:(longitude/double latitude/double)> \
              by:<circle:(BYRADIUS radius/double unit:<M|KM|FT|MI>)|\
              box:(BYBOX width/double height/double unit:<M|KM|FT|MI>)> \
              [order:<ASC|DESC>] [count:(COUNT count/integer [ANY])] [STOREDIST]")
