@@ -34,8 +34,14 @@ const HELP: [&str; 9] = [
 /// The bytes of a setting's name that are looked at. No setting has a longer name.
 const LONGEST_NAME: usize = 128;
 
-/// An older name of a setting, by which Redis shows and changes it, too.
-const ALIAS: (&str, &str) = ("lua-time-limit", "busy-reply-threshold");
+/// Older names of settings, by which Redis shows and changes them, too.
+const ALIASES: [(&str, &str); 5] = [
+    ("lua-time-limit", "busy-reply-threshold"),
+    ("hash-max-ziplist-entries", "hash-max-listpack-entries"),
+    ("hash-max-ziplist-value", "hash-max-listpack-value"),
+    ("zset-max-ziplist-entries", "zset-max-listpack-entries"),
+    ("zset-max-ziplist-value", "zset-max-listpack-value"),
+];
 
 /// A change of a setting of the database itself.
 enum DbSetting {
@@ -221,8 +227,8 @@ impl Execution<'_, '_> {
         };
         let mut each = |name: &str, value: &[u8]| {
             add(name, value);
-            if name == ALIAS.1 {
-                add(ALIAS.0, value);
+            for (alias, _) in ALIASES.iter().filter(|(_, setting)| *setting == name) {
+                add(alias, value);
             }
         };
         self.db_settings(&mut each);
@@ -255,8 +261,8 @@ impl Execution<'_, '_> {
         let mut changes = Vec::new();
         for [name, value] in pairs {
             let mut name = String::from_utf8_lossy(shown(name, LONGEST_NAME)).to_ascii_lowercase();
-            if name == ALIAS.0 {
-                ALIAS.1.clone_into(&mut name);
+            if let Some((_, setting)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+                (*setting).clone_into(&mut name);
             }
             if names.contains(&name) {
                 return Err(failed(&name, "duplicate parameter"));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::value::ValueKind;
+use crate::encodings::EncodingLimit;
 use crate::options::{Eviction, Fsync};
 use std::fs;
 use std::path::Path;
@@ -179,6 +180,9 @@ fn every_setting_reaches_its_option() {
         ["--lfu-decay-time", "12"],
         ["--hash-max-listpack-entries", "100"],
         ["--hash-max-listpack-value", "10"],
+        ["--set-max-intset-entries", "11"],
+        ["--zset-max-listpack-entries", "12"],
+        ["--zset-max-listpack-value", "13"],
         ["--compressed", "1mb"],
         ["--databases", "300"],
         ["--shards", "64"],
@@ -223,6 +227,8 @@ fn every_setting_reaches_its_option() {
     assert_eq!((options.databases, options.shards, options.max_memory), (300, 64, 2 << 30));
     assert_eq!((options.lfu_log_factor, options.lfu_decay_time), (11, 12));
     assert_eq!(options.eviction_samples, 10);
+    let encodings = EncodingLimit::ALL.map(|limit| options.encodings.get(limit));
+    assert_eq!(encodings, [100, 10, 11, 12, 13]);
     assert_eq!((options.script_time_limit, options.allow_undeclared_keys), (9, false));
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
