@@ -15,7 +15,8 @@ use std::thread;
 use support::Running;
 
 /// The messages that redis-server sends to a subscriber. The first lines describe the format.
-const REDIS: &str = include_str!("redis-7-key-events.txt");
+const REDIS: [&str; 2] =
+    [include_str!("redis-7-key-events.txt"), include_str!("redis-7-key-events-collections.txt")];
 
 /// A server that publishes these events, a client of it, and a subscriber of all events.
 struct Setup {
@@ -63,7 +64,7 @@ impl Setup {
 
 #[test]
 fn events_are_those_of_redis() {
-    let sections = sections(REDIS);
+    let sections: Vec<_> = REDIS.into_iter().flat_map(sections).collect();
     assert_eq!(sections.len(), SECTIONS);
     let mut commands = 0;
     for section in sections {
@@ -82,9 +83,9 @@ fn events_are_those_of_redis() {
     assert_eq!(commands, COMMANDS);
 }
 
-/// The numbers of sections and of commands in the file.
-const SECTIONS: usize = 6;
-const COMMANDS: usize = 268;
+/// The numbers of sections and of commands in the files.
+const SECTIONS: usize = 12;
+const COMMANDS: usize = 546;
 
 #[test]
 fn the_setting_is_shown_as_redis_does() {

@@ -34,7 +34,7 @@ fn file(path: &Path, last: u64) -> PathBuf {
 fn packed(number: u64, bytes: &[u8]) -> OwnedValue {
     let types = [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
     let mut packer = Packer::new(types[number as usize % types.len()]);
-    let score = Score::new(number as f64).unwrap().bytes();
+    let score = Score::new(f64::from(number as u32)).unwrap().bytes();
     packer.push(bytes, &score);
     packer.push(b"a further name", &score);
     packer.into_owned()

@@ -128,7 +128,6 @@ impl<'a> Request<'a> {
                     bytes.fold(0, usize::saturating_add)
                 }
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
-                MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
                 MultiKeyOp::MoveMember { from, to, member } => {
                     from.len() + to.len() + 2 * member.len()
                 }
@@ -141,13 +140,17 @@ impl<'a> Request<'a> {
                 | MultiKeyOp::StoreRange { to, .. }
                 | MultiKeyOp::StoreSearch { to, .. }
                 | MultiKeyOp::Sort { to: Some(to), .. } => to.len(),
-                MultiKeyOp::Sort { to: None, .. } => 0,
                 // The element that is moved is not counted.
-                MultiKeyOp::MoveElement { from, to, .. } => from.len() + to.len(),
+                MultiKeyOp::Rename { from, to, .. } | MultiKeyOp::MoveElement { from, to, .. } => {
+                    from.len() + to.len()
+                }
                 MultiKeyOp::PopFirst { keys, .. } => {
                     keys.iter().map(|key| key.len()).max().unwrap_or(0)
                 }
-                MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
+                MultiKeyOp::Sort { to: None, .. }
+                | MultiKeyOp::Clear
+                | MultiKeyOp::ClearAll
+                | MultiKeyOp::SwapDatabases(..) => 0,
             },
             Self::Read(..)
             | Self::MultiRead(..)

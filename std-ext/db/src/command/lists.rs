@@ -202,8 +202,9 @@ impl<'s, 'a, W> PopArguments<'s, 'a, W> {
         match rest {
             [] => {}
             [option, number] if is(option, "count") => {
-                let number = number::integer(number).filter(|count| *count > 0);
-                count = number.ok_or("ERR count should be greater than 0")? as usize;
+                let number = number::integer(number).and_then(|count| usize::try_from(count).ok());
+                let number = number.filter(|count| *count > 0);
+                count = number.ok_or("ERR count should be greater than 0")?;
             }
             _ => return Err(SYNTAX),
         }

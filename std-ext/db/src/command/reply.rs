@@ -179,6 +179,9 @@ impl ReplyKind {
             out.error(error);
             return Some(error);
         }
+        if self.write_collection(out, answer) {
+            return None;
+        }
         match (self, answer) {
             (Self::DeletedIf, Answer::Int(n)) => out.integer(n),
             (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
@@ -207,6 +210,21 @@ impl ReplyKind {
                     None => out.null(),
                 });
             }
+            (Self::Refused(_, _, MissingKeyReply::Integer(n)), _) => out.integer(n.into()),
+            (Self::Refused(_, _, MissingKeyReply::EmptyScan), _) => {
+                write_cursor(out, 0);
+                out.array(0);
+            }
+            (Self::Dump, Answer::Stored(value)) => out.bulk(&dumped(value)),
+            (Self::Ok | Self::Restored, _) => out.ok(),
+            _ => out.null(),
+        }
+        None
+    }
+
+    /// Writes the reply of an answer about the entries of a value. Returns whether it is one.
+    fn write_collection(self, out: &mut RespWriter<'_>, answer: Answer<'_>) -> bool {
+        match (self, answer) {
             (Self::Members, Answer::Elements(elements, _)) => {
                 out.set(elements.len());
                 elements.iter().for_each(|element| write_element(out, element));
@@ -214,7 +232,6 @@ impl ReplyKind {
             (Self::Elements | Self::ElementsOrNull, Answer::Elements(elements, _)) => {
                 write_elements(out, elements);
             }
-            (Self::ElementsOrNull | Self::Popped, Answer::Nil) => out.null_array(),
             (Self::Popped, Answer::Elements(elements, _)) => write_popped(out, elements),
             (Self::Integers, Answer::Elements(elements, _)) => {
                 out.array(elements.len());
@@ -256,7 +273,14 @@ impl ReplyKind {
                 write_element(out, all.next().flatten());
                 write_scored(all, |_| {}, out);
             }
-            (Self::PoppedScored | Self::PoppedOne | Self::PoppedOneScored, _) => out.null_array(),
+            (
+                Self::ElementsOrNull
+                | Self::Popped
+                | Self::PoppedScored
+                | Self::PoppedOne
+                | Self::PoppedOneScored,
+                Answer::Nil,
+            ) => out.null_array(),
             (Self::Positions, Answer::Elements(scores, _)) => {
                 geo_reply::write_positions(out, scores);
             }
@@ -278,16 +302,9 @@ impl ReplyKind {
                 write_cursor(out, next);
                 write_elements(out, elements);
             }
-            (Self::Refused(_, _, MissingKeyReply::Integer(n)), _) => out.integer(n.into()),
-            (Self::Refused(_, _, MissingKeyReply::EmptyScan), _) => {
-                write_cursor(out, 0);
-                out.array(0);
-            }
-            (Self::Dump, Answer::Stored(value)) => out.bulk(&dumped(value)),
-            (Self::Ok | Self::Restored, _) => out.ok(),
-            _ => out.null(),
+            _ => return false,
         }
-        None
+        true
     }
 
     /// Returns the error that is the reply for an answer that is none.

@@ -240,6 +240,10 @@ pub(super) fn read_score(text: &[u8]) -> Result<Score, CommandError> {
 
 /// The options of ZADD.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "words that a client gives or not, in any combination"
+)]
 struct AddOptions {
     if_missing: bool,
     if_present: bool,

@@ -57,7 +57,7 @@ fn length(value: StoredValue<'_>) -> usize {
         StoredValue::Packed(packed) => {
             packed.iter().map(|(name, value)| name.len() + value.len()).sum()
         }
-        other => other.bytes().len(),
+        StoredValue::String(value) => value.len(),
     }
 }
 

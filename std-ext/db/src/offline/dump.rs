@@ -40,7 +40,7 @@ pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, S
                         format!("PEXPIREAT {} {end}\n", quoted(key))
                     });
                 }
-                other => lines += &command(key, expires_at, other.bytes()),
+                StoredValue::String(value) => lines += &command(key, expires_at, value),
             }
         }
         result = out.write_all(lines.as_bytes());
@@ -117,7 +117,7 @@ fn quoted(bytes: &[u8]) -> String {
 fn json_line(database: u16, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) -> String {
     let shown = match value {
         StoredValue::Packed(value) => json_packed(value),
-        other => json_pair("value", other.bytes()),
+        StoredValue::String(value) => json_pair("value", value),
     };
     let mut line = format!("{{{}, {shown}", json_pair("key", key));
     if value.continues() {

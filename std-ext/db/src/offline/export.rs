@@ -111,8 +111,10 @@ fn write(
         }
         match value {
             StoredValue::Packed(part) => waiting.add(key, expires_at, part),
-            other if result.is_ok() => result = writer.entry(key, expires_at, &[other.bytes()]),
-            _ => {}
+            StoredValue::String(value) if result.is_ok() => {
+                result = writer.entry(key, expires_at, &[value]);
+            }
+            StoredValue::String(_) => {}
         }
     });
     result?;

@@ -220,7 +220,7 @@ impl ImportStore {
         let lsn = self.session.execute(&requests, &mut |number, answer| match answer {
             Answer::Error(why) => error = Some(why),
             Answer::Int(length) => {
-                lengths.retain(|one| (one.request, one.length) != (number, length))
+                lengths.retain(|one| (one.request, one.length) != (number, length));
             }
             _ => {}
         });

@@ -189,12 +189,15 @@ fn read_collection(
     Ok(entries > 0)
 }
 
+/// A name and its value.
+type NamedValue<'r> = (&'r [u8], &'r [u8]);
+
 /// Returns the next entry of a value: a name and its value. A score is stored in `stored`.
 fn next_entry<'r>(
     value_type: ValueType,
     reader: &'r mut Reader<impl BufRead>,
     stored: &'r mut [u8; 8],
-) -> Result<Option<(&'r [u8], &'r [u8])>, String> {
+) -> Result<Option<NamedValue<'r>>, String> {
     let entry = match value_type {
         ValueType::List | ValueType::Set => {
             reader.element().map(|element| element.map(|element| (element, &b""[..])))

@@ -245,6 +245,7 @@ fn scored(answer: Answer<'_>) -> Vec<ScoredMember> {
 
 #[cfg(test)]
 mod tests {
+    use crate::request::Score;
     use crate::{Db, Options};
 
     /// Short and long, with changes before and behind the snapshot.
@@ -265,7 +266,8 @@ mod tests {
         }
         assert_eq!(db.sorted_set_pop_highest("long", 20).unwrap().len(), 20);
         db.sorted_set_set("short", "a", f64::INFINITY).unwrap();
-        assert_eq!(db.sorted_set_add("short", "b", -0.25).unwrap(), -0.25);
+        let sum = db.sorted_set_add("short", "b", -0.25).unwrap();
+        assert_eq!(Score::new(sum), Score::new(-0.25));
         assert!(db.sorted_set_add("short", "a", f64::NEG_INFINITY).is_err());
         assert!(db.sorted_set_set("short", "a", f64::NAN).is_err());
         let all = db.sorted_set_by_index("long", 0, -1).unwrap();

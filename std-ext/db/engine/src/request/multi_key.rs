@@ -185,8 +185,7 @@ impl<'a> MultiKeyOp<'a> {
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
         let (pairs, keys, named): (&[_], &[_], _) = match *self {
             Self::SetAll(pairs) | Self::SetAllIf { pairs, .. } => (pairs, &[], [None; 2]),
-            Self::DeleteAll(keys) => (&[], keys, [None; 2]),
-            Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
+            Self::DeleteAll(keys) | Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
             | Self::StoreRange { from, to, .. }

@@ -529,7 +529,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
                 let (value_type, records) = (value.value_type(), (there, None));
                 self.core(key).edit_collection(value_type, records, key, expires_at, |edit| {
                     value.each_part(cold, &mut |part| {
-                        part.packed().into_iter().for_each(|part| edit.add(part))
+                        part.packed().into_iter().for_each(|part| edit.add(part));
                     });
                 });
             }

@@ -14,6 +14,9 @@ use std::cmp::Ordering;
 /// A part of a stored result ends once it has this many bytes.
 const PART: usize = 64 << 10;
 
+/// Returns what the key or the field that a pattern names for an element has.
+type ReadNamed<'r> = &'r mut dyn FnMut(&[u8], &[u8]) -> Option<Vec<u8>>;
+
 /// What an element is sorted by. Missing bytes come first.
 enum SortKey {
     Number(f64),
@@ -25,7 +28,7 @@ fn sorted<'v>(
     value: Value<'v>,
     sort: Sort<'_>,
     is_stored: bool,
-    read: &mut dyn FnMut(&[u8], &[u8]) -> Option<Vec<u8>>,
+    read: ReadNamed<'_>,
 ) -> Result<Vec<&'v [u8]>, RequestError> {
     let mut elements = Vec::new();
     match value {
@@ -85,7 +88,7 @@ fn sort_key(
     element: &[u8],
     by: SortBy<'_>,
     by_bytes: bool,
-    read: &mut dyn FnMut(&[u8], &[u8]) -> Option<Vec<u8>>,
+    read: ReadNamed<'_>,
 ) -> Result<SortKey, RequestError> {
     let found = match by {
         SortBy::Pattern(pattern) => read(pattern, element),
@@ -113,7 +116,7 @@ fn compare(one: &(SortKey, &[u8]), other: &(SortKey, &[u8])) -> Ordering {
 fn answer_each(
     elements: &[&[u8]],
     patterns: &[&[u8]],
-    read: &mut dyn FnMut(&[u8], &[u8]) -> Option<Vec<u8>>,
+    read: ReadNamed<'_>,
     each: &mut dyn FnMut(Option<&[u8]>) -> bool,
 ) {
     for element in elements {
@@ -146,7 +149,7 @@ pub(super) fn answer_sorted(
                 answer_each(&elements, sort.answered, &mut |_, _| None, &mut |element| {
                     found.push_or_nil(element);
                     !found.is_full()
-                })
+                });
             }
         }
     }

@@ -123,7 +123,9 @@ impl Apply<'_, '_> {
         if count.is_none() {
             answer(elements.first().map_or(Answer::Nil, |element| Answer::Bytes(element)));
         } else {
-            elements.iter().for_each(|element| answered.push(element));
+            for element in &elements {
+                answered.push(element);
+            }
             answer(Answer::Elements(answered.list(), 0));
             // The reply would be too long: what was removed could not be shown.
             if answered.is_full() {
@@ -184,9 +186,9 @@ impl Apply<'_, '_> {
             found.len() < wanted
         };
         if count < 0 {
-            list.visit_back(&mut compare)
+            list.visit_back(&mut compare);
         } else {
-            list.visit_from(0, &mut compare)
+            list.visit_from(0, &mut compare);
         }
         found.sort_unstable();
         let removed = found.len();

@@ -213,7 +213,7 @@ fn change_name(
             vec![below(256) as u8; length]
         }
         ValueType::SortedSet => {
-            let scores = [0.0, -0.0, 1.5, -1.5, below(1000) as f64, f64::INFINITY];
+            let scores = [0.0, -0.0, 1.5, -1.5, f64::from(below(1000) as u32), f64::INFINITY];
             Score::new(scores[below(6) as usize]).unwrap().bytes().to_vec()
         }
         _ => Vec::new(),

@@ -312,8 +312,8 @@ impl<'e> CollectionEdit<'e> {
         }
         match &mut self.form {
             Form::Packed(packer) => packer.remove(name),
-            // SAFETY: by the contract of `new`.
             Form::Tree(_) => {
+                // SAFETY: by the contract of `new`.
                 self.in_tree(|tree, edit| unsafe { tree.remove(edit, key(name)) }) == Some(true)
             }
         }

@@ -16,7 +16,8 @@ pub(crate) fn range_of(len: usize, from: i64, to: i64) -> Range<usize> {
     let len = len.cast_signed() as i64;
     let place = |index: i64| if index < 0 { len.saturating_add(index) } else { index };
     let (from, to) = (place(from).max(0), place(to).min(len - 1));
-    if from > to { 0..0 } else { from as usize..to as usize + 1 }
+    let at = |place: i64| place.cast_unsigned() as usize;
+    if from > to { 0..0 } else { at(from)..at(to) + 1 }
 }
 
 /// A list as a record stores it.

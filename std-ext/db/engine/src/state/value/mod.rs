@@ -114,15 +114,10 @@ impl<'a> Value<'a> {
 
     /// Calls `each` with the value: a string as a whole, another long value in parts of some 64 KiB or one entry.
     pub(crate) fn each_part(self, cold: Option<&ColdStore>, each: &mut dyn FnMut(StoredValue<'_>)) {
-        match self {
-            Self::String(value) => {
-                string::read(value, cold, |value| each(StoredValue::String(value)));
-            }
-            _ => {
-                let Some(stored) = self.collection() else { return };
-                stored
-                    .each_part(self.value_type(), &mut |packed| each(StoredValue::Packed(packed)));
-            }
+        if let Self::String(value) = self {
+            return string::read(value, cold, |value| each(StoredValue::String(value)));
         }
+        let Some(stored) = self.collection() else { return };
+        stored.each_part(self.value_type(), &mut |packed| each(StoredValue::Packed(packed)));
     }
 }

@@ -227,7 +227,7 @@ fn each_way_to_get_a_value_serves() {
     push(&mut other, b"k", &[b"moved"]);
     let waiter = wait(&mut session, pop(&[b"k"]));
     other.execute(&[Request::MultiKey(MultiKeyOp::Move { key: b"k", to: 0 })], &mut |_, made| {
-        assert_eq!(made, Answer::Int(1))
+        assert_eq!(made, Answer::Int(1));
     });
     assert_eq!(got(&waiter), Some("k moved".into()));
     push(&mut other, b"k", &[b"swapped"]);
@@ -449,7 +449,9 @@ fn each_element_is_taken_once() {
                 })
             })
             .collect();
-        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
         // Relaxed: as above.
         is_over.store(true, Ordering::Relaxed);
     });

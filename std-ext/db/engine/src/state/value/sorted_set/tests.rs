@@ -83,10 +83,10 @@ impl Checked {
         let mut back = self.selected(SortedSetSelection { reverse: true, ..selection });
         back.reverse();
         assert_eq!(back, all);
-        assert_eq!(self.number(SortedSetQuery::Length), all.len() as i64);
+        assert_eq!(self.number(SortedSetQuery::Length), all.len().cast_signed() as i64);
         for (index, (member, number)) in all.iter().enumerate().step_by(all.len() / 50 + 1) {
             let rank = SortedSetQuery::Rank { member, reverse: false };
-            assert_eq!(self.number(rank), index as i64);
+            assert_eq!(self.number(rank), index.cast_signed() as i64);
             let found = self.query(SortedSetQuery::Score(member), |answer| match answer {
                 Answer::Score(score) => Some(score),
                 _ => None,
@@ -136,7 +136,7 @@ fn random_changes_leave_what_a_model_has() {
         // It grows into a tree, and is emptied again.
         let grows = step % 2000 < 1500;
         let member = format!("member{}", random.next() % 900).into_bytes();
-        let number = (random.next() % 40) as f64 / 4.0 - 5.0;
+        let number = f64::from((random.next() % 40) as u32) / 4.0 - 5.0;
         match random.next() % 20 {
             0..=11 if grows => set.set(&member, number),
             12..=14 => {
@@ -153,8 +153,11 @@ fn random_changes_leave_what_a_model_has() {
                 let (before, low) = (set.model.len(), number);
                 set.model.retain(|_, there| *there < low || *there >= low + 0.5);
                 let removed = before - set.model.len();
-                assert_eq!(set.number(SortedSetQuery::Count(range)), removed as i64);
-                assert_eq!(set.change(SortedSetChange::RemoveRange(range)), removed as i64);
+                assert_eq!(set.number(SortedSetQuery::Count(range)), removed.cast_signed() as i64);
+                assert_eq!(
+                    set.change(SortedSetChange::RemoveRange(range)),
+                    removed.cast_signed() as i64
+                );
             }
             16 => pop(&mut set, number > 0.0),
             17 => {
@@ -165,7 +168,9 @@ fn random_changes_leave_what_a_model_has() {
                     SortedSetChange::SetIf { members: &members, condition, counts_changed: true };
                 let there = set.model.get_mut(&member).filter(|there| number > **there);
                 let wanted = i64::from(there.is_some());
-                there.into_iter().for_each(|there| *there = number);
+                if let Some(there) = there {
+                    *there = number;
+                }
                 assert_eq!(set.change(change), wanted);
             }
             _ => {}
