@@ -8,7 +8,7 @@ use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{Fsync, Log};
-use hedgerow_db::request::{Answer, HashParts, HashQuery, Query, Request, StoredValue};
+use hedgerow_db::request::{Answer, Query, Request, StoredValue};
 use hedgerow_db::snapshot::SnapshotWriter;
 use hedgerow_db::{Db, Options};
 use libfuzzer_sys::fuzz_target;
@@ -51,7 +51,7 @@ struct Section {
     skip: u16,
     slots: u16,
     floor: u8,
-    /// A key, its expiration, and its value: a string, or else what a hash is packed into.
+    /// A key, its expiration, and its value: a string, or else what another value is packed into.
     entries: Vec<(u8, Option<u64>, bool, Vec<u8>)>,
 }
 
@@ -74,13 +74,18 @@ const WRITE: u8 = 9;
 const CLEAR: u8 = 10;
 const RENAME: u8 = 11;
 const CLOCK: u8 = 12;
-const HASH_SET: u8 = 21;
-const HASH_DELETE: u8 = 22;
+const STORE_PART: u8 = 21;
+const REMOVE_NAMES: u8 = 22;
 const STORE: u8 = 23;
 const STORE_ENDING: u8 = 24;
 const STORE_KEEPING: u8 = 25;
-/// All of them, and an unknown one.
-const KINDS: [u8; 19] = [
+const SPLICE: u8 = 26;
+// Types of values, as in `request/value.rs`.
+const HASH: u8 = 1;
+const LIST: u8 = 2;
+const SORTED_SET: u8 = 4;
+/// All kinds of changes, and an unknown one.
+const KINDS: [u8; 20] = [
     0,
     1,
     2,
@@ -94,11 +99,12 @@ const KINDS: [u8; 19] = [
     10,
     11,
     12,
-    HASH_SET,
-    HASH_DELETE,
+    STORE_PART,
+    REMOVE_NAMES,
     STORE,
     STORE_ENDING,
     STORE_KEEPING,
+    SPLICE,
     0xFF,
 ];
 
@@ -135,10 +141,14 @@ impl Change {
             }
             END => number(into),
             RENAME => bytes(&[self.rest.first().unwrap_or(&0) % 16], into),
-            HASH_SET | HASH_DELETE | STORE | STORE_KEEPING => self.hash(kind, into),
+            STORE_PART | REMOVE_NAMES | STORE | STORE_KEEPING => self.packed(kind, into),
             STORE_ENDING => {
                 number(into);
-                self.hash(kind, into);
+                self.packed(kind, into);
+            }
+            SPLICE => {
+                into.extend([self.number as u8 & 3, (self.number >> 8) as u8 & 3]);
+                self.packed(kind, into);
             }
             ADD => into.extend(i64::from(self.number as i16).to_le_bytes()),
             _ => {}
@@ -147,23 +157,32 @@ impl Change {
 }
 
 impl Change {
-    /// Writes a packed hash, as the head of `rest` says, or `rest` itself.
-    fn hash(&self, kind: u8, into: &mut Vec<u8>) {
-        let Some((is_raw, rest)) = self.rest.split_first().filter(|(is_raw, _)| **is_raw > 8)
-        else {
+    /// Writes a packed value, as the head of `rest` says, or `rest` itself.
+    fn packed(&self, kind: u8, into: &mut Vec<u8>) {
+        let Some((head, rest)) = self.rest.split_first().filter(|(head, _)| **head > 8) else {
             return bytes(&self.rest, into);
         };
-        // The type, whether the hash is in a tree, and whether it continues another: that of a change of fields does.
-        let continues = u8::from(kind == HASH_SET || kind == HASH_DELETE) << 7;
-        let mut packed = vec![1 | is_raw & 0x60 | continues, 0, 0, 0, 0];
-        let mut seen = [false; 256];
-        for pair in rest.chunks(3) {
-            // No database writes the same field twice.
-            if std::mem::replace(&mut seen[usize::from(pair[0])], true) || packed.len() > 0x70 {
+        let value_type = if kind == SPLICE { LIST } else { HASH + head % 4 };
+        // Whether it is in a tree, and whether it continues another value: a part does.
+        let continues = u8::from(matches!(kind, STORE_PART | REMOVE_NAMES | SPLICE)) << 7;
+        let mut packed = vec![value_type | head & 0x60 | continues, 0, 0, 0, 0];
+        let (mut seen, mut last) = ([false; 256], 0);
+        for entry in rest.chunks(3) {
+            // No database writes the same name twice, but in a list.
+            let is_twice = std::mem::replace(&mut seen[usize::from(entry[0])], true);
+            if is_twice && value_type != LIST || packed.len() > 0x60 {
                 continue;
             }
-            bytes(&pair[..1], &mut packed);
-            bytes(&pair[1..], &mut packed);
+            bytes(&entry[..1], &mut packed);
+            match value_type {
+                HASH => bytes(&entry[1..], &mut packed),
+                // A score above the last one: members are in order.
+                SORTED_SET => {
+                    last += u64::from(*entry.last().unwrap_or(&0)) + 1;
+                    bytes(&(last << 32 | 1 << 63).to_be_bytes(), &mut packed);
+                }
+                _ => {}
+            }
             packed[1] += 1;
         }
         bytes(&packed, into);
@@ -187,16 +206,16 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
     let mut all = BTreeMap::new();
     for key in keys {
         let (mut value, mut ends) = (None, None);
-        let fields = HashQuery::All { parts: HashParts::Both, most: usize::MAX };
-        let asks = [Query::Value, Query::Hash(fields), Query::Expiry];
+        let asks = [Query::Stored, Query::Expiry];
         let asks = asks.map(|query| Request::Read(&key, query));
-        // One of the first two is an error. Lengths in front, so that no other fields look the same.
         session.execute(&asks, &mut |_, answer| match answer {
-            Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
-            Answer::Elements(fields, _) => {
-                let fields = fields.iter().flatten();
-                value =
-                    Some(fields.flat_map(|one| [&one.len().to_le_bytes(), one].concat()).collect());
+            Answer::Stored(StoredValue::String(string)) => value = Some(string.to_vec()),
+            Answer::Stored(StoredValue::Packed(packed)) => {
+                // Lengths in front, so that no other entries look the same.
+                let entries = packed.iter().flat_map(|(name, value)| [name, value]);
+                let all: Vec<u8> =
+                    entries.flat_map(|one| [&one.len().to_le_bytes(), one].concat()).collect();
+                value = Some([packed.value_type().name().as_bytes(), &all].concat());
             }
             Answer::ExpiresAt(end) => ends = end,
             _ => {}
@@ -247,9 +266,9 @@ fn write(path: &Path, left: &Path, script: &Script) -> bool {
             break;
         }
         begin = end;
-        for (key, ends, is_hash, value) in &section.entries {
-            let hash = StoredValue::of_typed(value).filter(|_| *is_hash);
-            let value = hash.unwrap_or(StoredValue::String(value));
+        for (key, ends, is_packed, value) in &section.entries {
+            let packed = StoredValue::of_typed(value).filter(|_| *is_packed);
+            let value = packed.unwrap_or(StoredValue::String(value));
             writer.entry(&[key % 16], *ends, value).expect("there is room");
         }
     }

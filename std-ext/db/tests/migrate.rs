@@ -6,6 +6,9 @@
 mod random;
 mod support;
 
+use hedgerow_db::request::{
+    Answer, Change, Expiry, Packer, Query, Request, Score, StoredValue, ValueType,
+};
 use hedgerow_db::{Db, Options};
 use random::Random;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -120,6 +123,47 @@ fn many_and_large_keys_move() {
     send(&mut there, &["DBSIZE"], ":1001\r\n");
     there.send(b"GET large\r\n");
     there.expect(bulk(&large));
+}
+
+#[test]
+fn values_of_all_types_move() {
+    let dbs = [(); 2].map(|()| Db::open(Options::in_memory()).unwrap());
+    let [from, to] = dbs.each_ref().map(|db| Running::over(db.clone(), |_| {}));
+    let types = [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
+    let mut words = vec!["", "0", PATIENT, "KEYS"];
+    for value_type in types {
+        // Enough for a tree, and for several nodes of a list.
+        let mut packer = Packer::new(value_type);
+        for number in 0..5000_u32 {
+            packer.push(
+                format!("name {number}").as_bytes(),
+                &Score::new(number.into()).unwrap().bytes(),
+            );
+        }
+        let value = StoredValue::Packed(packer.packed());
+        let change = Change::Restore { value, expiry: Expiry::Never, replace: true, usage: None };
+        let store = Request::Change(value_type.name().as_bytes(), change);
+        dbs[0].session().execute(&[store], &mut |_, answer| assert_eq!(answer, Answer::Done));
+        words.push(value_type.name());
+    }
+    let stored = |db: &Db| {
+        types.map(|value_type| {
+            let (mut entries, key) = (Vec::new(), value_type.name().as_bytes());
+            db.session().execute(&[Request::Read(key, Query::Stored)], &mut |_, answer| {
+                let Answer::Stored(StoredValue::Packed(value)) = answer else { return };
+                assert_eq!(value.value_type(), value_type);
+                entries =
+                    value.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+            });
+            entries
+        })
+    };
+    let wanted = stored(&dbs[0]);
+    assert!(wanted.iter().all(|entries| entries.len() == 5000));
+    let mut here = from.client();
+    migrate(&mut here, to.address, &words, "+OK\r\n");
+    send(&mut here, &["DBSIZE"], ":0\r\n");
+    assert!(stored(&dbs[1]) == wanted, "values that have moved");
 }
 
 #[test]

@@ -305,7 +305,7 @@ impl Model {
                 self.0.insert(key.to_vec(), (value, end));
                 Kept::Int(before.into())
             }
-            // Recorded replies of Redis check these, and `hash_model` does hashes.
+            // Recorded replies of Redis check these, and `value_model` does the other types.
             Change::AddElements(_)
             | Change::Restore { .. }
             | Change::Hash(_)

@@ -5,7 +5,7 @@
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{BatchHash, BatchMark, Fsync, OpenError, Position};
-use hedgerow_db::request::{LONGEST_VALUE, StoredValue};
+use hedgerow_db::request::{LONGEST_VALUE, OwnedValue, Packer, Score, StoredValue, ValueType};
 use hedgerow_db::snapshot::{Snapshot, SnapshotWriter, remove_older};
 use hedgerow_db::{Db, Options, SlotSet};
 use hedgerow_db_formats::crc32;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-type Entry = (Vec<u8>, Option<u64>, Vec<u8>);
+type Entry = (Vec<u8>, Option<u64>, OwnedValue);
 
 /// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
@@ -30,13 +30,26 @@ fn file(path: &Path, last: u64) -> PathBuf {
     path.join(format!("snapshot-{last:020}"))
 }
 
-/// Returns the entries of a section: some with an expiration, some empty, some long.
+/// Returns a value of another type than string.
+fn packed(number: u64, bytes: &[u8]) -> OwnedValue {
+    let types = [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
+    let mut packer = Packer::new(types[number as usize % types.len()]);
+    let score = Score::new(number as f64).unwrap().bytes();
+    packer.push(bytes, &score);
+    packer.push(b"a further name", &score);
+    packer.into_owned()
+}
+
+/// Returns the entries of a section, of all types: some with an expiration, some empty, some long.
 fn entries(section: u64, number: u64) -> Vec<Entry> {
     let entry = |number: u64| {
         let key = format!("key {section} {number}").into_bytes();
         let ends = number.is_multiple_of(3).then_some(u64::MAX - number);
         let length = if number % 100 == 99 { 70_000 } else { number * 13 % 200 };
-        (key, ends, (0..length).map(|byte| (byte + section) as u8).collect())
+        let bytes: Vec<u8> = (0..length).map(|byte| (byte + section) as u8).collect();
+        let is_packed = number % 4 == 2;
+        let packed = || packed(number / 4 + section, &bytes);
+        (key, ends, if is_packed { packed() } else { OwnedValue::string(bytes.clone()) })
     };
     (0..number).map(entry).collect()
 }
@@ -60,7 +73,7 @@ fn write_at(
         let begin = number as u16 * 1000;
         writer.section(begin..begin + 1000, last - 50 + number as u64)?;
         for (key, ends, value) in entries(number as u64, *count) {
-            writer.entry(&key, ends, StoredValue::String(&value))?;
+            writer.entry(&key, ends, value.stored())?;
         }
     }
     writer.finish_at(last, 777, position)
@@ -118,7 +131,7 @@ fn a_snapshot_of_a_cluster_has_the_position_of_the_log() {
 fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, OpenError> {
     let mut found = Vec::new();
     snapshot.read_section(number, &mut |key, ends, value| {
-        found.push((key.to_vec(), ends, value.bytes().to_vec()));
+        found.push((key.to_vec(), ends, value.to_owned()));
     })?;
     Ok(found)
 }

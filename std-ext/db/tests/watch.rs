@@ -3,7 +3,9 @@
 //! Watches: each change with the watched prefix is reported once, in order, and a watcher that lags behind gets an
 //! error.
 
-use hedgerow_db::request::{MultiKeyOp, Request};
+use hedgerow_db::request::{
+    Change, End, HashChange, ListChange, MultiKeyOp, Request, Score, SetChange, SortedSetChange,
+};
 use hedgerow_db::watch::{EventKind, WatchError};
 use hedgerow_db::{Db, Options};
 use std::thread;
@@ -34,6 +36,34 @@ fn changes_with_a_prefix_are_reported_in_order() {
     let removed = EventKind::Removed(b"rose".to_vec());
     let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), EventKind::Cleared];
     assert_eq!(changed, wanted, "changes reported for a prefix");
+}
+
+#[test]
+fn changes_of_other_types_than_string_are_reported() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut watch = db.watch("");
+    let (names, score): ([&[u8]; 2], _) = ([b"a", b"b"], Score::new(1.5).unwrap());
+    let push = ListChange::Push { end: End::Back, elements: &names, if_present: false };
+    let pop = ListChange::Pop { end: End::Front, count: Some(2), most: usize::MAX };
+    let requests = [
+        ("hash", Change::Hash(HashChange::Set(&[(b"field", b"value")]))),
+        ("list", Change::List(push)),
+        ("set", Change::Members(SetChange::Add(&names))),
+        ("set", Change::Members(SetChange::Remove(&names[..1]))),
+        ("zset", Change::SortedSet(SortedSetChange::Set(&[(score, b"member")]))),
+        // Nothing is left of it.
+        ("list", Change::List(pop)),
+    ];
+    // One by one: those of a pipeline are executed shard by shard.
+    for (key, change) in requests {
+        db.session().execute(&[Request::Change(key.as_bytes(), change)], &mut |_, _| ());
+    }
+    let mut changed = Vec::new();
+    while let Some(event) = watch.next(NONE).unwrap() {
+        changed.push(event.kind);
+    }
+    let keys = ["hash", "list", "set", "set", "zset", "list"].map(|key| key.as_bytes().to_vec());
+    assert_eq!(changed, keys.map(EventKind::Changed));
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
 
+mod ascending;
 mod bits;
 mod combination;
 mod database;
 mod elements;
+mod error;
 mod geo;
 mod hash;
 mod list;
+mod multi_key;
 mod packed;
 mod score;
 mod set;
@@ -14,20 +17,20 @@ mod sort;
 mod sorted_set;
 mod value;
 
-use std::error::Error;
-use std::fmt;
-
+pub use ascending::ascending;
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
 pub use combination::{Aggregate, Combination, CombinationQuery, Scoring, SetOperation};
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;
 pub(crate) use elements::{ElementListBuilder, behind_key};
+pub use error::RequestError;
 pub use geo::{FoundPlace, GeoCentre, GeoOrder, GeoSearch, Place, Shape, ShapeKind, Unit};
 pub(crate) use hash::LONGEST_PAIR;
 pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
 pub use hedgerow_db_formats::long_double::LongDouble;
 pub use list::{End, ListChange, ListQuery};
+pub use multi_key::{MultiKeyOp, Popped};
 pub use packed::{Packed, PackedEntries, Packer};
 pub(crate) use score::SCORE_BYTES;
 pub use score::Score;
@@ -556,246 +559,6 @@ pub enum ExpireCondition {
     HasExpiryAndSooner,
 }
 
-/// An atomic change of several keys: every reader sees all of it or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MultiKeyOp<'a> {
-    /// Stores all pairs in order, without expiration. [`Answer::Done`].
-    SetAll(&'a [(&'a [u8], &'a [u8])]),
-    /// Stores all pairs in order, and gives their keys an expiration. [`Answer::Int`] 1, or 0 if `exist` forbids it.
-    SetAllIf {
-        /// The keys and values.
-        pairs: &'a [(&'a [u8], &'a [u8])],
-        /// Whether all keys must exist, or none of them may; `None` for neither.
-        exist: Option<bool>,
-        /// When the keys expire.
-        expiry: Expiry,
-    },
-    /// Removes all keys. [`Answer::Int`], how many existed.
-    DeleteAll(&'a [&'a [u8]]),
-    /// Moves a key's value and expiration to another key. [`Answer::Done`] or [`RequestError::NoSuchKey`]; with
-    /// `if_absent`, [`Answer::Int`] 1, or 0 if the other key exists.
-    Rename {
-        /// The old key.
-        from: &'a [u8],
-        /// The new key.
-        to: &'a [u8],
-        /// Whether an existing new key forbids the change.
-        if_absent: bool,
-    },
-    /// Stores the result of a bitwise operation on the values of `keys`, without expiration. A missing key has an empty
-    /// value. An empty result removes `to`. [`Answer::Int`], the result's length.
-    Bitwise {
-        /// The operation.
-        op: Bitwise,
-        /// The key of the result.
-        to: &'a [u8],
-        /// The keys of the values.
-        keys: &'a [&'a [u8]],
-    },
-    /// Moves a key to another database, with its expiration. [`Answer::Int`] 1, or 0 if the key does not exist, or
-    /// exists there.
-    Move {
-        /// The key.
-        key: &'a [u8],
-        /// The other database.
-        to: u16,
-    },
-    /// Copies a key's value and expiration to another key. [`Answer::Int`] 1, or 0 if the key does not exist, or the
-    /// other key exists.
-    Copy {
-        /// The key.
-        from: &'a [u8],
-        /// The other key.
-        to: &'a [u8],
-        /// The database of the other key.
-        database: u16,
-        /// Whether an existing other key is replaced.
-        replace: bool,
-    },
-    /// Adds the elements of the HyperLogLogs of `keys` to that of `to`, which is created if it is missing.
-    /// [`Answer::Done`].
-    MergeElements {
-        /// The key of the result.
-        to: &'a [u8],
-        /// The keys of the others.
-        keys: &'a [&'a [u8]],
-    },
-    /// Moves a member of a set to another set. [`Answer::Int`] 1, or 0 if the set does not have it.
-    MoveMember {
-        /// The key of the set.
-        from: &'a [u8],
-        /// The key of the other set, which is created if it is missing.
-        to: &'a [u8],
-        /// The member.
-        member: &'a [u8],
-    },
-    /// Stores a combination of sets or sorted sets under a key, without expiration. An empty one removes the key.
-    /// [`Answer::Int`], the number of members.
-    StoreCombination(&'a [u8], Combination<'a>),
-    /// Takes the element at an end of a list and adds it at an end of another one, or of the same.
-    /// [`Answer::Bytes`], the element; or [`Answer::Nil`] if there is none.
-    MoveElement {
-        /// The key of the list that loses it.
-        from: &'a [u8],
-        /// The end at which it is taken.
-        take: End,
-        /// The key of the list that gets it.
-        to: &'a [u8],
-        /// The end at which it is put.
-        put: End,
-    },
-    /// Takes elements from the first of several keys that exists. [`Answer::Elements`], that key and the elements; or
-    /// [`Answer::Nil`] if none exists.
-    PopFirst {
-        /// The keys.
-        keys: &'a [&'a [u8]],
-        /// What is taken.
-        popped: Popped,
-        /// How many.
-        count: usize,
-        /// The answer's reply may take as many bytes.
-        most: usize,
-    },
-    /// Stores some members of a sorted set in another key, without expiration; if there are none, removes that key.
-    /// [`Answer::Int`], their number.
-    StoreRange {
-        /// The key of the sorted set.
-        from: &'a [u8],
-        /// Which members.
-        selection: &'a SortedSetSelection<'a>,
-        /// The key of the result.
-        to: &'a [u8],
-    },
-    /// Stores the places that a search finds in another key, without expiration; if there are none, removes that key.
-    /// [`Answer::Int`], their number.
-    StoreSearch {
-        /// The key of the sorted set.
-        from: &'a [u8],
-        /// The search.
-        search: &'a GeoSearch<'a>,
-        /// The key of the result.
-        to: &'a [u8],
-        /// Whether the scores of the result are distances in the shape's unit, and not places.
-        distances: bool,
-        /// The name of the event that reports it.
-        event: &'static str,
-    },
-    /// Sorts the elements of a list, a set or a sorted set, by what other keys have, or to store the result as a list.
-    /// [`Answer::Elements`]; with `to`, [`Answer::Int`], their number.
-    Sort {
-        /// The key to sort.
-        from: &'a [u8],
-        /// The key of the result, which replaces what that key has. It is removed if there are no elements.
-        to: Option<&'a [u8]>,
-        /// How.
-        sort: Sort<'a>,
-    },
-    /// Removes all keys of the selected database. [`Answer::Done`].
-    Clear,
-    /// Removes all keys of all databases. [`Answer::Done`].
-    ClearAll,
-    /// Gives two databases each other's keys. [`Answer::Done`]. Not in a transaction.
-    SwapDatabases(u16, u16),
-}
-
-/// What [`MultiKeyOp::PopFirst`] takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Popped {
-    /// Elements at an end of a list.
-    List(End),
-    /// Members of a sorted set, each before its score.
-    SortedSet {
-        /// Whether they are those with the lowest scores, and not with the highest.
-        lowest: bool,
-    },
-}
-
-impl Popped {
-    /// Returns the type of the values from which it is taken.
-    pub(crate) fn value_type(self) -> ValueType {
-        match self {
-            Self::List(_) => ValueType::List,
-            Self::SortedSet { .. } => ValueType::SortedSet,
-        }
-    }
-
-    /// Returns the change that takes so many from a key of this type.
-    pub(crate) fn change(self, count: usize, most: usize) -> Change<'static> {
-        match self {
-            Self::List(end) => Change::List(ListChange::Pop { end, count: Some(count), most }),
-            Self::SortedSet { lowest } => {
-                Change::SortedSet(SortedSetChange::Pop { lowest, count, most })
-            }
-        }
-    }
-}
-
-impl<'a> MultiKeyOp<'a> {
-    /// Returns the keys that it names.
-    #[doc(hidden)]
-    pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
-        let (pairs, keys, named): (&[_], &[_], _) = match *self {
-            Self::SetAll(pairs) | Self::SetAllIf { pairs, .. } => (pairs, &[], [None; 2]),
-            Self::DeleteAll(keys) => (&[], keys, [None; 2]),
-            Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
-            Self::Rename { from, to, .. }
-            | Self::Copy { from, to, .. }
-            | Self::StoreRange { from, to, .. }
-            | Self::StoreSearch { from, to, .. }
-            | Self::MoveMember { from, to, .. }
-            | Self::MoveElement { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
-            Self::Sort { from, to, .. } => (&[], &[], [Some(from), to]),
-            Self::Move { key, .. } => (&[], &[], [Some(key), None]),
-            Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
-                (&[], keys, [Some(to), None])
-            }
-            Self::StoreCombination(to, Combination { keys, .. }) => (&[], keys, [Some(to), None]),
-            Self::Clear | Self::ClearAll | Self::SwapDatabases(..) => (&[], &[], [None; 2]),
-        };
-        let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
-        keys.chain(named.into_iter().flatten())
-    }
-
-    /// Returns whether it may need memory.
-    #[doc(hidden)]
-    pub fn grows(&self) -> bool {
-        match self {
-            Self::SetAll(_)
-            | Self::SetAllIf { .. }
-            | Self::Bitwise { .. }
-            | Self::MergeElements { .. }
-            | Self::StoreCombination(..)
-            | Self::MoveElement { .. }
-            | Self::StoreRange { .. }
-            | Self::StoreSearch { .. }
-            | Self::Sort { to: Some(_), .. }
-            | Self::Copy { .. } => true,
-            Self::DeleteAll(_)
-            | Self::PopFirst { .. }
-            | Self::Sort { to: None, .. }
-            // As in Redis, although the new name may be longer.
-            | Self::Rename { .. }
-            | Self::Move { .. }
-            // As in Redis, although the other set may be longer.
-            | Self::MoveMember { .. }
-            | Self::Clear
-            | Self::ClearAll
-            | Self::SwapDatabases(..) => false,
-        }
-    }
-
-    /// Returns the databases that it names.
-    #[doc(hidden)]
-    pub fn databases(&self) -> impl Iterator<Item = u16> + use<> {
-        let named = match *self {
-            Self::Move { to: one, .. } | Self::Copy { database: one, .. } => [Some(one), None],
-            Self::SwapDatabases(one, other) => [Some(one), Some(other)],
-            _ => [None; 2],
-        };
-        named.into_iter().flatten()
-    }
-}
-
 /// The answer to a request. Borrowed bytes are valid until the callback returns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer<'a> {
@@ -831,119 +594,3 @@ impl Answer<'_> {
         Self::Int(number.cast_signed() as i64)
     }
 }
-
-/// Why a request failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The value or the increment is no 64-bit integer.
-    NotAnInteger,
-    /// The value is no number.
-    NotAFloat,
-    /// The eviction policy counts uses, and keeps no time of the last one.
-    NoIdleTime,
-    /// The eviction policy does not count uses.
-    NoFrequency,
-    /// A digest does not have 16 digits.
-    NotADigest,
-    /// The sum does not fit into a 64-bit integer.
-    Overflow,
-    /// The sum is not a finite number.
-    NotFinite,
-    /// The key would be longer than [`LONGEST_KEY`].
-    KeyTooLong,
-    /// The value would be longer than [`LONGEST_VALUE`].
-    ValueTooLong,
-    /// The values that the commands of a transaction copy or compute, or that a script stores, would be too long
-    /// together.
-    ValuesTooLong,
-    /// There is no such key.
-    NoSuchKey,
-    /// The value is of another type than the request needs.
-    WrongType,
-    /// By what a value is sorted is no number.
-    NotSortable,
-    /// There is no element at this index.
-    IndexOutOfRange,
-    /// The value of a hash's field is no 64-bit integer.
-    HashNotAnInteger,
-    /// The value of a hash's field is no number.
-    HashNotAFloat,
-    /// There is no member at whose place a search could begin.
-    NoSuchPlace,
-    /// The sum of two scores is not a number.
-    ScoreNotANumber,
-    /// The value is no HyperLogLog.
-    NotHyperLogLog,
-    /// The value begins as a HyperLogLog, and is none.
-    CorruptHyperLogLog,
-    /// Memory is at its limit, and no key may be evicted.
-    OutOfMemory,
-    /// The log cannot be written, so the database accepts no change.
-    LogUnavailable,
-    /// This node of a cluster is not the primary, so it accepts no change.
-    NotPrimary,
-    /// This node's group of a cluster does not have the key's hash slot, or that of one of the keys.
-    SlotNotOwned,
-    /// The log of a cluster has hardly any room left, so the primary accepts no change.
-    LogFull,
-    /// The keys and values of the change are longer than a cluster's log takes.
-    EntryTooLong,
-    /// There is no database of this number.
-    NoSuchDatabase,
-    /// Databases cannot be swapped inside a transaction.
-    SwapInTransaction,
-    /// A script, or a command of a transaction beside scripts, names another database than the selected one.
-    OtherDatabase,
-    /// A [`Transaction`](crate::Transaction) has read too many keys.
-    TransactionTooLarge,
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotAnInteger => "value is not an integer or out of range",
-            Self::NotAFloat => "value is not a valid float",
-            Self::NoIdleTime => "the eviction policy counts accesses and does not record the time of the last one",
-            Self::NoFrequency => "the eviction policy does not count accesses",
-            Self::NotADigest => "must be exactly 16 hexadecimal characters",
-            Self::Overflow => "increment or decrement would overflow",
-            Self::NoSuchPlace => "could not decode requested zset member",
-            Self::ScoreNotANumber => "resulting score is not a number (NaN)",
-            Self::NotFinite => "increment would produce NaN or Infinity",
-            Self::KeyTooLong => "key exceeds 65535 bytes",
-            Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
-            Self::ValuesTooLong => {
-                "a transaction copies or computes, or a script stores, more bytes of values than it may"
-            }
-            Self::NoSuchKey => "no such key",
-            Self::WrongType => "the key's value is of another type than the request needs",
-            Self::NotSortable => "one or more elements cannot be converted to numbers",
-            Self::IndexOutOfRange => "index out of range",
-            Self::HashNotAnInteger => "hash value is not an integer",
-            Self::HashNotAFloat => "hash value is not a float",
-            Self::NotHyperLogLog => "the value is not a HyperLogLog",
-            Self::CorruptHyperLogLog => "the HyperLogLog is corrupt",
-            Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'",
-            Self::LogUnavailable => {
-                "the log cannot be written, so changes are refused; see the server's log"
-            }
-            Self::NotPrimary => "this node is not the primary, so changes are refused",
-            Self::SlotNotOwned => {
-                "the hash slot of a key belongs to another group of the cluster, so this node does not execute the \
-                 request"
-            }
-            Self::LogFull => {
-                "the storage quota of the cluster's etcd is nearly used up, so changes are refused; see the server's \
-                 log"
-            }
-            Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
-            Self::NoSuchDatabase => "DB index is out of range",
-            Self::SwapInTransaction => "databases cannot be swapped inside a transaction",
-            Self::OtherDatabase => "scripts and the commands in their transaction can access only one database",
-            Self::TransactionTooLarge => "the transaction reads too many keys",
-        })
-    }
-}
-
-impl Error for RequestError {}

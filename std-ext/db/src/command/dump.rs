@@ -15,7 +15,8 @@ use crate::limits::TRANSACTION_BYTES;
 use crate::number;
 use crate::rdb::payload::{self, CollectionPayload, PayloadError, PayloadValue};
 use crate::request::{
-    Change, Expiry, OwnedValue, Packer, Query, RequestError, StoredValue, Usage, ValueType,
+    Change, Expiry, OwnedValue, Packer, Query, RequestError, Score, StoredValue, Usage, ValueType,
+    ascending,
 };
 use std::borrow::Cow;
 
@@ -42,21 +43,46 @@ fn restored(payload: &[u8]) -> Restored<'_> {
     Ok(match payload::restore(payload)? {
         PayloadValue::String(Cow::Borrowed(value)) => RestoredValue::InPayload(value),
         PayloadValue::String(Cow::Owned(value)) => RestoredValue::Owned(OwnedValue::string(value)),
-        PayloadValue::Hash(hash) => RestoredValue::Owned(packed(hash)?.into_owned()),
+        PayloadValue::Hash(value) => packed(ValueType::Hash, value)?,
+        PayloadValue::List(value) => packed(ValueType::List, value)?,
+        PayloadValue::Set(value) => packed(ValueType::Set, value)?,
+        PayloadValue::SortedSet(value) => packed(ValueType::SortedSet, value)?,
         _ => return Err(PayloadError::Format),
     })
 }
 
-/// Reads all of a hash.
+/// Reads all of a value.
 ///
 /// # Errors
-/// If the payload is damaged, or has a field twice. `payload::restore` refuses one without fields.
-fn packed(hash: CollectionPayload<'_>) -> Result<Packer, PayloadError> {
-    let (mut pairs, mut packer) = (hash.items(), Packer::new(ValueType::Hash));
-    while let Some((field, value)) = pairs.pair()? {
-        packer.push(field, value);
+/// If the payload is damaged, or has a field or a member twice. `payload::restore` refuses an empty value.
+fn packed(
+    value_type: ValueType,
+    value: CollectionPayload<'_>,
+) -> Result<RestoredValue<'static>, PayloadError> {
+    let (mut items, mut packer) = (value.items(), Packer::new(value_type));
+    match value_type {
+        ValueType::List | ValueType::Set => {
+            while let Some(element) = items.element()? {
+                packer.push(element, b"");
+            }
+        }
+        ValueType::SortedSet => {
+            while let Some((member, score)) = items.scored()? {
+                let score = Score::new(score).ok_or(PayloadError::Format)?;
+                packer.push(member, &score.bytes());
+            }
+            packer = ascending(packer);
+        }
+        ValueType::Hash | ValueType::String => {
+            while let Some((field, value)) = items.pair()? {
+                packer.push(field, value);
+            }
+        }
     }
-    if packer.packed().has_name_twice() { Err(PayloadError::Format) } else { Ok(packer) }
+    if value_type != ValueType::List && packer.packed().has_name_twice() {
+        return Err(PayloadError::Format);
+    }
+    Ok(RestoredValue::Owned(packer.into_owned()))
 }
 
 /// The options of RESTORE.
@@ -226,40 +252,86 @@ fn options(words: &[&[u8]]) -> Result<RestoreOptions, CommandError> {
 mod tests {
     use super::*;
     use crate::command::dumped::dumped;
-    use crate::rdb::HashEncoding;
+    use crate::rdb::{HashEncoding, SetEncoding, SortedSetEncoding};
 
-    fn hash(pairs: &[(&[u8], &[u8])]) -> OwnedValue {
-        let mut packer = Packer::new(ValueType::Hash);
-        for (field, value) in pairs {
-            packer.push(field, value);
+    fn value(value_type: ValueType, entries: &[(&[u8], &[u8])]) -> OwnedValue {
+        let mut packer = Packer::new(value_type);
+        for (name, value) in entries {
+            packer.push(name, value);
         }
         packer.into_owned()
     }
 
     #[test]
     fn a_dumped_value_is_restored() {
-        let long = vec![b'l'; 3000];
+        let (long, one) = (vec![b'l'; 3000], Score::new(1.0).unwrap().bytes());
         for value in [
             OwnedValue::string(b"rose".to_vec()),
             OwnedValue::string(long.clone()),
             OwnedValue::string(b"123".to_vec()),
-            hash(&[(b"colour", b"red"), (b"", b"-7"), (b"18446744073709551616", b"007")]),
-            hash(&[(b"long", &long), (&long, b"")]),
+            value(
+                ValueType::Hash,
+                &[(b"colour", b"red"), (b"", b"-7"), (b"18446744073709551616", b"007")],
+            ),
+            value(ValueType::Hash, &[(b"long", &long), (&long, b"")]),
+            value(ValueType::List, &[(b"red", b""), (b"", b""), (b"red", b""), (&long, b"")]),
+            value(ValueType::Set, &[(b"-7", b""), (b"0", b""), (b"12", b"")]),
+            value(ValueType::SortedSet, &[(b"", &one), (b"b", &one), (&long, &one)]),
         ] {
-            let payload = dumped(value.stored()).unwrap();
+            let payload = dumped(value.stored());
             assert_eq!(restored(&payload).unwrap().stored(), value.stored());
         }
     }
 
     #[test]
-    fn a_hash_with_a_field_twice_is_no_value() {
-        let twice: [(&[u8], &[u8]); 2] = [(b"a", b"1"), (b"a", b"2")];
-        for encoding in [HashEncoding::Listpack, HashEncoding::HashTable] {
-            for pairs in [&twice[..], &[]] {
+    fn members_of_a_sorted_set_are_restored_in_their_order() {
+        let mut payload = Vec::new();
+        let members: [(&[u8], f64); 4] = [(b"c", 2.0), (b"b", 1.0), (b"a", 1.0), (b"d", 0.0)];
+        payload::dump_sorted_set(SortedSetEncoding::SkipList, 4, members, &mut payload);
+        let restored = restored(&payload).unwrap();
+        let set = restored.stored().packed().unwrap();
+        assert_eq!(set.names().collect::<Vec<_>>(), [b"d", b"a", b"b", b"c"]);
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_damage() {
+        type Dump = fn(&[&[u8]], &mut Vec<u8>);
+        let dumps: [Dump; 6] = [
+            |names, out| {
+                let pairs = names.iter().map(|name| (*name, &b"1"[..]));
+                payload::dump_hash(HashEncoding::Listpack, names.len(), pairs, out);
+            },
+            |names, out| {
+                let pairs = names.iter().map(|name| (*name, &b"1"[..]));
+                payload::dump_hash(HashEncoding::HashTable, names.len(), pairs, out);
+            },
+            |names, out| {
+                let members = names.iter().copied();
+                payload::dump_set(SetEncoding::Intset, names.len(), members, out);
+            },
+            |names, out| {
+                let members = names.iter().copied();
+                payload::dump_set(SetEncoding::HashTable, names.len(), members, out);
+            },
+            |names, out| {
+                // Other scores are no other members.
+                let scored = names.iter().zip([0.5, 1.0, 7.0]).map(|(name, score)| (*name, score));
+                payload::dump_sorted_set(SortedSetEncoding::Listpack, names.len(), scored, out);
+            },
+            |names, out| {
+                let scored = names.iter().map(|name| (*name, 1.5));
+                payload::dump_sorted_set(SortedSetEncoding::SkipList, names.len(), scored, out);
+            },
+        ];
+        for (number, dump) in dumps.iter().enumerate() {
+            for (names, is_right) in
+                [(&[&b"1"[..], b"2", b"1"][..], false), (&[], false), (&[b"1", b"2"], true)]
+            {
                 let mut payload = Vec::new();
-                payload::dump_hash(encoding, pairs.len(), pairs.iter().copied(), &mut payload);
-                let refused = restored(&payload).map(|_| ()).unwrap_err();
-                assert_eq!(refused, PayloadError::Format, "{encoding:?}, {} pairs", pairs.len());
+                dump(names, &mut payload);
+                let found = restored(&payload).map(|_| ());
+                let wanted = if is_right { Ok(()) } else { Err(PayloadError::Format) };
+                assert_eq!(found, wanted, "{number}: {} names", names.len());
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Redis looks at the key before it reads the arguments of a search, so a wrong argument is replied only if the key has
 //! no value of another type.
 
-use crate::command::arguments::{ArgumentError, CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::arguments::{CommandError, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::geo_arguments::{SearchArguments, SearchForm, read_place, unit};
 use crate::command::reply::ReplyKind;
@@ -66,7 +66,8 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
     command("geosearchstore", -8, "write denyoom", |e, a| e.geo_search(a))
     .keys(&[key(1, OW | UPDATE), key(2, RO | ACCESS)])
     .since("6.2.0", Group::Geo)
-    .syntax("destination#0 source#1 from:<FROMMEMBER member|FROMLONLAT longitude_latitude:(longitude/double latitude/double)> \
+    .syntax("destination#0 source#1 from:<FROMMEMBER member|\
+             FROMLONLAT longitude_latitude:(longitude/double latitude/double)> \
              by:<circle:(BYRADIUS radius/double unit:<M|KM|FT|MI>)|\
              box:(BYBOX width/double height/double unit:<M|KM|FT|MI>)> \
              [order:<ASC|DESC>] [count:(COUNT count/integer [ANY])] [STOREDIST]")

@@ -6,7 +6,7 @@ use crate::command::geo_arguments::ShownPlace;
 use crate::command::geo_reply;
 use crate::command::lcs::LcsOptions;
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, Unit, ValueType};
+use crate::request::{Answer, ElementList, RequestError, Score, Unit, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -145,7 +145,6 @@ impl RestoreError {
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const CONDITION_ON_TYPE: &str = "ERR Key should be of string type if conditions are specified";
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
-const NO_DUMP: &str = "ERR DUMP of this type is not supported";
 
 impl ReplyKind {
     /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970. Returns the
@@ -284,7 +283,7 @@ impl ReplyKind {
                 write_cursor(out, 0);
                 out.array(0);
             }
-            (Self::Dump, Answer::Stored(value)) => return write_dump(out, value),
+            (Self::Dump, Answer::Stored(value)) => out.bulk(&dumped(value)),
             (Self::Ok | Self::Restored, _) => out.ok(),
             _ => out.null(),
         }
@@ -388,16 +387,6 @@ fn write_pairs(
 fn write_cursor(out: &mut RespWriter<'_>, next: u64) {
     out.array(2);
     out.bulk(itoa::Buffer::new().format(next).as_bytes());
-}
-
-/// Writes the payload of a value. Returns the error if values of its type have none.
-fn write_dump(out: &mut RespWriter<'_>, value: StoredValue<'_>) -> Option<&'static str> {
-    let Some(payload) = dumped(value) else {
-        out.error(NO_DUMP);
-        return Some(NO_DUMP);
-    };
-    out.bulk(&payload);
-    None
 }
 
 const NO_IDLE_TIME: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \

@@ -151,3 +151,105 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::test_client::TestClient;
+    use crate::resp::read::Reply;
+    use std::collections::BTreeSet;
+
+    const MEMBERS: usize = 2000;
+
+    /// Returns a client of a database with a set that is too long to be packed.
+    fn with_long_set() -> TestClient {
+        let mut client = TestClient::new();
+        for member in 0..MEMBERS {
+            client.send(format!("SADD long member{member}\r\n").as_bytes());
+        }
+        assert_eq!(client.command("OBJECT ENCODING long"), "$9 hashtable");
+        client
+    }
+
+    fn members(reply: Reply) -> Vec<String> {
+        let text = |reply| match reply {
+            Reply::Bulk(bytes) => String::from_utf8(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        match reply {
+            Reply::Array(members) => members.into_iter().map(text).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn all() -> BTreeSet<String> {
+        (0..MEMBERS).map(|member| format!("member{member}")).collect()
+    }
+
+    /// Returns the members, none of which comes twice.
+    fn distinct(members: &[String]) -> BTreeSet<String> {
+        let distinct: BTreeSet<_> = members.iter().cloned().collect();
+        assert_eq!(distinct.len(), members.len(), "a member comes twice");
+        distinct
+    }
+
+    #[test]
+    fn a_walk_finds_each_member_of_a_long_set_once() {
+        let mut client = with_long_set();
+        assert_eq!(distinct(&members(client.reply("SMEMBERS long"))), all());
+        let (mut cursor, mut found, mut calls) = ("0".to_owned(), Vec::new(), 0);
+        loop {
+            let Reply::Array(reply) = client.reply(&format!("SSCAN long {cursor} COUNT 100"))
+            else {
+                panic!("no array");
+            };
+            let [next, part] = <[Reply; 2]>::try_from(reply).unwrap();
+            let part = members(part);
+            assert!(part.len() <= 400, "{} members of a call", part.len());
+            found.extend(part);
+            (cursor, calls) = (members(Reply::Array(vec![next])).remove(0), calls + 1);
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert!(calls > 5, "{calls} calls");
+        assert_eq!(distinct(&found), all());
+    }
+
+    #[test]
+    fn random_members_are_chosen_and_removed() {
+        let mut client = with_long_set();
+        let found = members(client.reply("SRANDMEMBER long 500"));
+        assert_eq!(found.len(), 500);
+        assert!(distinct(&found).is_subset(&all()));
+        let found = members(client.reply("SRANDMEMBER long -5000"));
+        let different: BTreeSet<_> = found.iter().cloned().collect();
+        assert_eq!(found.len(), 5000);
+        // Of 2,000 members chosen 5,000 times, 1,836 are chosen on average.
+        assert!((1700..1950).contains(&different.len()), "{} members", different.len());
+        // Some, most and all of those that are left.
+        let mut removed = Vec::new();
+        for (count, left) in [(300, 1700), (1500, 200), (5000, 0)] {
+            removed.extend(members(client.reply(&format!("SPOP long {count}"))));
+            assert_eq!(client.command("SCARD long"), format!(":{left}"));
+        }
+        assert_eq!(distinct(&removed), all());
+        assert_eq!(client.command("EXISTS long"), ":0");
+    }
+
+    /// What cannot be sent is not removed.
+    #[test]
+    fn members_that_do_not_fit_into_a_reply_stay() {
+        let mut client = with_long_set();
+        client.set_reply_limit(20_000);
+        assert!(client.send(b"SPOP long 1999\r\n").is_empty());
+        assert_eq!(client.next(), crate::command::NextStep::Drop);
+        client.connect_again();
+        assert_eq!(client.command("SCARD long"), format!(":{MEMBERS}"));
+        for input in ["SMEMBERS long\r\n", "SUNION long long\r\n", "SDIFF long missing\r\n"] {
+            client.set_reply_limit(20_000);
+            assert!(client.send(input.as_bytes()).is_empty(), "{input}");
+            assert_eq!(client.next(), crate::command::NextStep::Drop, "{input}");
+            client.connect_again();
+        }
+    }
+}

@@ -230,11 +230,14 @@ fn aggregate(name: &[u8]) -> Option<Aggregate> {
     all.into_iter().find(|(other, _)| is(name, other)).map(|(_, aggregate)| aggregate)
 }
 
+/// The keys of a command, and the arguments behind them.
+type KeysAndRest<'k, 'a> = (&'k [&'a [u8]], &'k [&'a [u8]]);
+
 /// Splits the arguments of a command from the number of keys on into the keys and what is behind them.
 fn split_keys<'k, 'a>(
     name: &str,
     arguments: &'k [&'a [u8]],
-) -> Result<(&'k [&'a [u8]], &'k [&'a [u8]]), CommandError> {
+) -> Result<KeysAndRest<'k, 'a>, CommandError> {
     let count = number::integer(arguments[0]).ok_or(NOT_AN_INTEGER)?;
     if count < 1 {
         return Err(format!("ERR at least 1 input key is needed for '{name}' command").into());

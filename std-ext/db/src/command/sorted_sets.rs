@@ -412,3 +412,90 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::test_client::TestClient;
+    use crate::resp::read::Reply;
+
+    const MEMBERS: usize = 2000;
+
+    /// Returns a client of a database with a sorted set that is too long to be packed.
+    fn with_long_set() -> TestClient {
+        let mut client = TestClient::new();
+        for member in 0..MEMBERS {
+            client.send(format!("ZADD long {} member{member}\r\n", member / 2).as_bytes());
+        }
+        assert_eq!(client.command("OBJECT ENCODING long"), "$8 skiplist");
+        client
+    }
+
+    fn elements(reply: Reply) -> Vec<String> {
+        let text = |reply| match reply {
+            Reply::Bulk(bytes) => String::from_utf8(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        match reply {
+            Reply::Array(elements) => elements.into_iter().map(text).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_walk_finds_each_member_of_a_long_sorted_set_once() {
+        let mut client = with_long_set();
+        let (mut cursor, mut found, mut calls) = ("0".to_owned(), Vec::new(), 0);
+        loop {
+            let request = format!("ZSCAN long {cursor} COUNT 100");
+            let Reply::Array(reply) = client.reply(&request) else { panic!("no array") };
+            let [next, part] = <[Reply; 2]>::try_from(reply).unwrap();
+            found.extend(elements(part));
+            (cursor, calls) = (elements(Reply::Array(vec![next])).remove(0), calls + 1);
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert!(calls > 5, "{calls} calls");
+        let (pairs, []) = found.as_chunks() else { panic!("a member without a score") };
+        let mut pairs: Vec<&[String; 2]> = pairs.iter().collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        assert_eq!((pairs.len(), found.len()), (MEMBERS, 2 * MEMBERS));
+        assert!(pairs.iter().all(|[member, score]| {
+            member["member".len()..].parse::<usize>().unwrap() / 2
+                == score.parse::<usize>().unwrap()
+        }));
+    }
+
+    #[test]
+    fn ranges_of_a_long_sorted_set_are_removed() {
+        let mut client = with_long_set();
+        assert_eq!(client.command("ZREMRANGEBYSCORE long 10 (20"), ":20");
+        assert_eq!(client.command("ZREMRANGEBYRANK long -100 -1"), ":100");
+        assert_eq!(client.command("ZCARD long"), ":1880");
+        let popped = elements(client.reply("ZPOPMIN long 22"));
+        assert_eq!((popped.len(), &*popped[42], &*popped[43]), (44, "member41", "20"));
+        assert_eq!(client.command("ZREMRANGEBYRANK long 0 -1"), ":1858");
+        assert_eq!(client.command("EXISTS long"), ":0");
+    }
+
+    /// A reply that does not fit is not sent at all, and what it would show is not removed.
+    #[test]
+    fn a_part_of_a_sorted_set_is_never_all_of_it() {
+        let mut client = with_long_set();
+        client.set_reply_limit(20_000);
+        for input in [
+            "ZSCORE long member1\r\nZRANGE long 0 -1\r\n",
+            "MULTI\r\nZRANGE long 0 -1 WITHSCORES\r\nEXEC\r\n",
+            "ZRANDMEMBER long -9223372036854775807\r\n",
+            "ZPOPMIN long 2000\r\n",
+        ] {
+            let replies = client.send(input.as_bytes());
+            assert!(replies.len() < 100, "{}", replies.escape_ascii());
+            assert_eq!(client.next(), crate::command::NextStep::Drop, "{input}");
+            client.connect_again();
+            client.set_reply_limit(20_000);
+        }
+        assert_eq!(client.command("ZCARD long"), format!(":{MEMBERS}"));
+    }
+}

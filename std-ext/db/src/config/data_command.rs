@@ -276,7 +276,7 @@ fn clap_command(command: DataCommand) -> Command {
                 ),
                 switch(
                     "skip-other-types",
-                    "Skip keys whose values are not strings, and commands on them.",
+                    "Skip keys of types that are not supported, and such commands.",
                 ),
                 Arg::new("database")
                     .long("database")

@@ -665,7 +665,7 @@ mod tests {
     use super::*;
     use crate::Options;
     use crate::grpc::bounds::peer_with;
-    use crate::request::HashChange;
+    use crate::request::{Packer, Score, StoredValue, ValueType};
 
     #[test]
     fn keys_that_scans_have_found_are_bounded() {
@@ -708,12 +708,19 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_shown_without_a_value() {
+    fn values_of_other_types_are_shown_without_a_value() {
         let db = Db::open(Options::in_memory()).unwrap();
         db.set("rose", "red").unwrap();
-        let set = HashChange::Set(&[(b"colour", b"white")]);
-        let set = DbRequest::Change(b"daisy", Change::Hash(set));
-        db.with_session(|session| session.execute(&[set], &mut |_, _| {}));
+        let types = [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
+        for value_type in types {
+            let mut packer = Packer::new(value_type);
+            packer.push(b"colour", &Score::new(1.0).unwrap().bytes());
+            let value = StoredValue::Packed(packer.packed());
+            let expiry = Expiry::Never;
+            let change = Change::Restore { value, expiry, replace: true, usage: None };
+            let store = DbRequest::Change(value_type.name().as_bytes(), change);
+            db.with_session(|session| session.execute(&[store], &mut |_, _| {}));
+        }
         let (service, peer) = (Service::new(db), peer_with(1 << 20));
         let request = ScanRequest { with_values: true, ..ScanRequest::default() };
         let mut scan_state = ScanState::new(&peer);
@@ -723,9 +730,17 @@ mod tests {
             key: key.into(),
             value: value.map(Into::into),
         };
-        assert_eq!(entries, [entry("daisy", None), entry("rose", Some("red"))]);
+        let shown = [
+            entry("hash", None),
+            entry("list", None),
+            entry("rose", Some("red")),
+            entry("set", None),
+            entry("zset", None),
+        ];
+        assert_eq!(entries, shown);
         let watched = |key: &str| service.shared.watched_value(&peer, key.as_bytes()).unwrap().0;
-        assert_eq!((watched("daisy"), watched("rose")), (None, Some("red".into())));
+        assert_eq!(watched("rose"), Some("red".into()));
+        assert!(types.into_iter().all(|value_type| watched(value_type.name()).is_none()));
         let status = status_of(RequestError::WrongType);
         assert_eq!(status.code(), tonic::Code::FailedPrecondition);
     }

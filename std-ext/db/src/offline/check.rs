@@ -51,11 +51,11 @@ fn count(loaded: &Loaded) -> KeyCounts {
     counts
 }
 
-/// Returns the bytes of a string, or of the fields and values of a hash.
+/// Returns the bytes of a string, or of the names and values of a value of another type.
 fn length(value: StoredValue<'_>) -> usize {
     match value {
-        StoredValue::Packed(hash) => {
-            hash.iter().map(|(field, value)| field.len() + value.len()).sum()
+        StoredValue::Packed(packed) => {
+            packed.iter().map(|(name, value)| name.len() + value.len()).sum()
         }
         other => other.bytes().len(),
     }

@@ -3,7 +3,8 @@
 use super::folder;
 use super::report::{json_string, output_error};
 use crate::config::DataInvocation;
-use crate::request::{Packed, StoredValue};
+use crate::number;
+use crate::request::{Packed, Score, StoredValue, ValueType};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
@@ -14,7 +15,7 @@ use std::io::{self, BufWriter, Write};
 pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, String> {
     let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
     let (mut out, mut result, mut selected) = (BufWriter::new(out), Ok(()), 0);
-    // Follows the last part of a hash: if the key expired between two parts, it would be made again, and stay.
+    // Follows the last part of a value: if the key expired between two parts, it would be made again, and stay.
     let mut expire = String::new();
     loaded.each_key(&mut |database, key, expires_at, value| {
         if result.is_err() {
@@ -33,8 +34,8 @@ pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, S
                 let _ = writeln!(lines, "SELECT {database}");
             }
             match value {
-                StoredValue::Packed(hash) => {
-                    lines += &hash_commands(key, hash);
+                StoredValue::Packed(value) => {
+                    lines += &packed_commands(key, value);
                     expire = expires_at.map_or_else(String::new, |end| {
                         format!("PEXPIREAT {} {end}\n", quoted(key))
                     });
@@ -64,17 +65,33 @@ fn command(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> String {
     line + "\n"
 }
 
-/// Returns lines that store a hash, or a further part of it. As SET does, they replace what there is.
-fn hash_commands(key: &[u8], hash: Packed<'_>) -> String {
+/// Returns lines that store a value of another type, or a further part of it. As SET does, they replace what there is.
+fn packed_commands(key: &[u8], value: Packed<'_>) -> String {
     let key = quoted(key);
-    let mut lines = if hash.continues() { String::new() } else { format!("DEL {key}\n") };
-    lines += "HSET ";
-    lines += &key;
-    for (field, value) in hash.iter() {
-        // Writing to a string does not fail.
-        let _ = write!(lines, " {} {}", quoted(field), quoted(value));
+    let mut lines = if value.continues() { String::new() } else { format!("DEL {key}\n") };
+    let name = match value.value_type() {
+        ValueType::Hash | ValueType::String => "HSET",
+        ValueType::List => "RPUSH",
+        ValueType::Set => "SADD",
+        ValueType::SortedSet => "ZADD",
+    };
+    // Writing to a string does not fail.
+    let _ = write!(lines, "{name} {key}");
+    for (name, stored) in value.iter() {
+        let name = quoted(name);
+        let _ = match value.value_type() {
+            ValueType::Hash | ValueType::String => write!(lines, " {name} {}", quoted(stored)),
+            ValueType::List | ValueType::Set => write!(lines, " {name}"),
+            ValueType::SortedSet => write!(lines, " {} {name}", score_text(stored)),
+        };
     }
     lines + "\n"
+}
+
+/// Returns a stored score as Redis writes it.
+fn score_text(stored: &[u8]) -> String {
+    // No other bytes were ever stored as one.
+    Score::parse(stored).map_or_else(String::new, |score| number::general(score.get(), 17))
 }
 
 /// Returns bytes in quotes, as redis-cli reads them.
@@ -95,11 +112,11 @@ fn quoted(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns an object with a key and its value. A long hash is several objects, all but the first of which say that they
-/// continue it.
+/// Returns an object with a key and its value. A long value of another type than string is several objects, all but the
+/// first of which say that they continue it.
 fn json_line(database: u16, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) -> String {
     let shown = match value {
-        StoredValue::Packed(hash) => json_hash(hash),
+        StoredValue::Packed(value) => json_packed(value),
         other => json_pair("value", other.bytes()),
     };
     let mut line = format!("{{{}, {shown}", json_pair("key", key));
@@ -123,17 +140,35 @@ fn json_pair(name: &str, bytes: &[u8]) -> String {
     format!("\"{name}_hex\": {}", hexadecimal(bytes))
 }
 
-/// Returns an object of fields with their values: all in hexadecimal digits if one of them is no text.
-fn json_hash(hash: Packed<'_>) -> String {
-    let object = |shown: &dyn Fn(&[u8]) -> Option<String>| {
-        let pair = |(field, value)| Some(format!("{}: {}", shown(field)?, shown(value)?));
-        Some(hash.iter().map(pair).collect::<Option<Vec<_>>>()?.join(", "))
+/// Returns an array of elements or members, or an object of fields or members with their values: all in hexadecimal
+/// digits if one of them is no text.
+fn json_packed(value: Packed<'_>) -> String {
+    let entries = |shown: &dyn Fn(&[u8]) -> Option<String>| {
+        let entry = |(name, stored)| {
+            let name = shown(name)?;
+            Some(match value.value_type() {
+                ValueType::Hash | ValueType::String => format!("{name}: {}", shown(stored)?),
+                ValueType::List | ValueType::Set => name,
+                ValueType::SortedSet => format!("{name}: {}", json_score(stored)),
+            })
+        };
+        Some(value.iter().map(entry).collect::<Option<Vec<_>>>()?.join(", "))
     };
-    if let Some(pairs) = object(&json_string) {
-        return format!("\"hash\": {{{pairs}}}");
+    let (entries, end) = match entries(&json_string) {
+        Some(entries) => (entries, ""),
+        None => (entries(&|bytes| Some(hexadecimal(bytes))).unwrap_or_default(), "_hex"),
+    };
+    let name = value.value_type().name();
+    match value.value_type() {
+        ValueType::List | ValueType::Set => format!("\"{name}{end}\": [{entries}]"),
+        _ => format!("\"{name}{end}\": {{{entries}}}"),
     }
-    let pairs = object(&|bytes| Some(hexadecimal(bytes))).unwrap_or_default();
-    format!("\"hash_hex\": {{{pairs}}}")
+}
+
+/// Returns a stored score as a number, or as a string if it is infinite.
+fn json_score(stored: &[u8]) -> String {
+    let text = score_text(stored);
+    if text.ends_with("inf") { format!("\"{text}\"") } else { text }
 }
 
 /// Returns bytes as hexadecimal digits in quotes.

@@ -4,14 +4,15 @@ use super::folder;
 use super::item::{ImportedKey, Item};
 use super::replies::Executor;
 use super::report::{ReportProgress, output_error};
-use super::sources::{FIELD_TWICE, Selection, Sources};
+use super::sources::{Selection, Sources, name_twice};
 use super::summary::Summary;
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::log::Fsync;
 use crate::options::MAX_DATABASES;
 use crate::request::{
-    Answer, Change, ExpireCondition, Expiry, HashQuery, Query, Request, RequestError,
+    Answer, Change, ExpireCondition, Expiry, HashQuery, ListQuery, Query, Request, RequestError,
+    SetQuery, SortedSetQuery, ValueType,
 };
 use crate::{Db, Options, Session};
 use std::io::Write;
@@ -218,14 +219,16 @@ impl ImportStore {
         let mut error: Option<RequestError> = None;
         let lsn = self.session.execute(&requests, &mut |number, answer| match answer {
             Answer::Error(why) => error = Some(why),
-            Answer::Int(length) => lengths.retain(|one| *one != (number, length)),
+            Answer::Int(length) => {
+                lengths.retain(|one| (one.request, one.length) != (number, length))
+            }
             _ => {}
         });
         if let Some(why) = error {
             return Err(why.to_string());
         }
-        if !lengths.is_empty() {
-            return Err(FIELD_TWICE.to_owned());
+        if let Some(wrong) = lengths.first() {
+            return Err(name_twice(wrong.value_type));
         }
         self.db.log().wait(lsn).map_err(|why| why.to_string())?;
         self.entries.clear();
@@ -272,21 +275,35 @@ fn ends_key(item: &Item<'_>) -> bool {
     !matches!(item, Item::Key(ImportedKey { ends: None, .. }))
 }
 
-/// Adds the requests that store a key, or a part of it. `lengths` gets the numbers of requests with their answers, if
-/// each field came once.
+/// The length that a value of several parts has if each name came once.
+struct ExpectedLength {
+    /// The number of the request that asks for it.
+    request: usize,
+    length: i64,
+    value_type: ValueType,
+}
+
+/// Adds the requests that store a key, or a part of it.
 fn add_requests<'a>(
     entry: &'a ImportedKey,
     requests: &mut Vec<Request<'a>>,
-    lengths: &mut Vec<(usize, i64)>,
+    lengths: &mut Vec<ExpectedLength>,
 ) {
     let (key, value, is_last) = (&entry.key[..], entry.value.stored(), entry.ends.is_some());
     // The last part brings the expiration: a key that expired between two parts would come back, and stay.
     let expiry = entry.expires_at.filter(|_| is_last).map_or(Expiry::Never, Expiry::At);
     let change = Change::Restore { value, expiry, replace: true, usage: None };
     requests.push(Request::Change(key, change));
-    if let Some(fields) = entry.ends.filter(|_| value.continues()) {
-        lengths.push((requests.len(), i64::try_from(fields).unwrap_or(i64::MAX)));
-        requests.push(Request::Read(key, Query::Hash(HashQuery::Length)));
+    if let Some(entries) = entry.ends.filter(|_| value.continues()) {
+        let (value_type, length) = (value.value_type(), i64::try_from(entries).unwrap_or(i64::MAX));
+        lengths.push(ExpectedLength { request: requests.len(), length, value_type });
+        let query = match value_type {
+            ValueType::Hash | ValueType::String => Query::Hash(HashQuery::Length),
+            ValueType::List => Query::List(ListQuery::Length),
+            ValueType::Set => Query::Members(SetQuery::Length),
+            ValueType::SortedSet => Query::SortedSet(SortedSetQuery::Length),
+        };
+        requests.push(Request::Read(key, query));
         if entry.expires_at.is_some() {
             let condition = ExpireCondition::Always;
             requests.push(Request::Change(key, Change::Expire { expiry, condition, get: false }));

@@ -4,7 +4,7 @@ use crate::request::OwnedValue;
 
 /// A part of a file that is imported.
 pub(super) enum Item<'a> {
-    /// A key, or a further part of a long hash, the parts of which follow each other.
+    /// A key, or a further part of a long value, the parts of which follow each other.
     Key(ImportedKey),
     /// A command: its name, and its bytes.
     Command(&'static str, &'a [u8]),
@@ -16,7 +16,7 @@ pub(super) struct ImportedKey {
     pub(super) key: Vec<u8>,
     pub(super) expires_at: Option<u64>,
     pub(super) value: OwnedValue,
-    /// Set with the last part: the number of fields that all parts of a hash have.
+    /// Set with the last part: the number of entries that all parts of a value have.
     pub(super) ends: Option<usize>,
 }
 

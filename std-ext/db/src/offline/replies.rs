@@ -128,6 +128,9 @@ impl Executor {
 fn returns_value(name: &str, bytes: &[u8]) -> bool {
     match name {
         "getdel" | "getex" | "getset" => true,
+        // Those of sorted sets and `spop` as well: a member may be as long as a value.
+        "lpop" | "rpop" | "lmove" | "rpoplpush" | "lmpop" | "spop" | "zpopmin" | "zpopmax"
+        | "zmpop" => true,
         // Only with the option GET. `*3` is a SET without options.
         "set" if !bytes.starts_with(b"*3\r\n") => {
             let mut arguments = Vec::new();

@@ -4,7 +4,7 @@ use super::aof::Aof;
 use super::item::{ImportedKey, Item, Take};
 use super::summary::{Summary, count};
 use crate::rdb::{Entry, RdbRecord, RdbValue, Reader};
-use crate::request::{LONGEST_KEY, OwnedValue, Packer, ValueType};
+use crate::request::{LONGEST_KEY, OwnedValue, Packer, Score, ValueType, ascending};
 use crate::resp::inline;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -12,11 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// How much of a file is read at a time.
 const BUFFER: usize = 1 << 20;
-/// A part of a long hash has about as many bytes.
+/// A part of a long value has about as many bytes.
 const PART: usize = 1 << 20;
-
-/// Redis refuses such a file, too.
-pub(super) const FIELD_TWICE: &str = "a hash has the same field twice";
 
 /// The files, in the order in which they are read.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,13 +133,9 @@ impl Sources {
         summary: &mut Summary,
         take: &mut Take<'_>,
     ) -> Result<(), String> {
-        let other_type = match &entry.value {
-            RdbValue::Hash => None,
-            value => value.kind(),
-        };
         if selection.database.is_some_and(|database| entry.database != database) {
             count(&mut summary.databases, entry.database);
-        } else if let Some(kind) = other_type {
+        } else if let RdbValue::Skipped(kind) = &entry.value {
             count(&mut summary.types, kind.to_string());
         } else if entry.key.len() > LONGEST_KEY {
             summary.long_keys += 1;
@@ -153,8 +146,8 @@ impl Sources {
             let value = OwnedValue::string(std::mem::take(value));
             take(Item::Key(imported(&entry, value, Some(0))))?;
         } else {
-            // As Redis, this leaves an empty hash out.
-            summary.keys += u64::from(read_hash(&entry, reader, take)?);
+            // As Redis, this leaves an empty value out.
+            summary.keys += u64::from(read_collection(&entry, reader, take)?);
         }
         Ok(())
     }
@@ -165,35 +158,78 @@ fn imported(entry: &Entry, value: OwnedValue, ends: Option<usize>) -> ImportedKe
     ImportedKey { database, key: entry.key.clone(), expires_at, value, ends }
 }
 
-/// Reads the fields of a hash. Returns whether there are any.
+/// Reads the entries of a value of another type than string. Returns whether there are any.
 ///
 /// # Errors
-/// If the file is damaged, or two fields of a part are the same; or if `take` fails.
-fn read_hash(
+/// If the file is damaged, or two names of a part are the same; or if `take` fails.
+fn read_collection(
     entry: &Entry,
     reader: &mut Reader<impl BufRead>,
     take: &mut Take<'_>,
 ) -> Result<bool, String> {
-    let (mut packer, mut fields) = (Packer::new(ValueType::Hash), 0);
-    while let Some((field, value)) = reader.pair().map_err(|why| why.to_string())? {
-        let bytes = packer.packed().bytes().len() + field.len() + value.len();
+    let value_type = match entry.value {
+        RdbValue::List => ValueType::List,
+        RdbValue::Set => ValueType::Set,
+        RdbValue::SortedSet => ValueType::SortedSet,
+        _ => ValueType::Hash,
+    };
+    let (mut packer, mut entries, mut score) = (Packer::new(value_type), 0, [0; 8]);
+    while let Some((name, value)) = next_entry(value_type, reader, &mut score)? {
+        let bytes = packer.packed().bytes().len() + name.len() + value.len();
         if bytes > PART && !packer.packed().is_empty() {
-            let full = std::mem::replace(&mut packer, Packer::new(ValueType::Hash).continuing());
-            check_fields(&full)?;
-            take(Item::Key(imported(entry, full.into_owned(), None)))?;
+            let full = std::mem::replace(&mut packer, Packer::new(value_type).continuing());
+            take(Item::Key(imported(entry, finished(full)?, None)))?;
         }
-        packer.push(field, value);
-        fields += 1;
+        packer.push(name, value);
+        entries += 1;
     }
-    if fields > 0 {
-        check_fields(&packer)?;
-        take(Item::Key(imported(entry, packer.into_owned(), Some(fields))))?;
+    if entries > 0 {
+        take(Item::Key(imported(entry, finished(packer)?, Some(entries))))?;
     }
-    Ok(fields > 0)
+    Ok(entries > 0)
 }
 
-fn check_fields(part: &Packer) -> Result<(), String> {
-    if part.packed().has_name_twice() { Err(FIELD_TWICE.to_owned()) } else { Ok(()) }
+/// Returns the next entry of a value: a name and its value. A score is stored in `stored`.
+fn next_entry<'r>(
+    value_type: ValueType,
+    reader: &'r mut Reader<impl BufRead>,
+    stored: &'r mut [u8; 8],
+) -> Result<Option<(&'r [u8], &'r [u8])>, String> {
+    let entry = match value_type {
+        ValueType::List | ValueType::Set => {
+            reader.element().map(|element| element.map(|element| (element, &b""[..])))
+        }
+        ValueType::SortedSet => reader.scored().map(move |member| {
+            let (member, score) = member?;
+            *stored = Score::new(score)?.bytes();
+            Some((member, &stored[..]))
+        }),
+        ValueType::Hash | ValueType::String => reader.pair(),
+    };
+    entry.map_err(|why| why.to_string())
+}
+
+/// Returns a part of a value.
+///
+/// # Errors
+/// If two of its names are the same.
+fn finished(part: Packer) -> Result<OwnedValue, String> {
+    let value_type = part.packed().value_type();
+    if value_type != ValueType::List && part.packed().has_name_twice() {
+        return Err(name_twice(value_type));
+    }
+    let is_sorted_set = value_type == ValueType::SortedSet;
+    Ok(if is_sorted_set { ascending(part) } else { part }.into_owned())
+}
+
+/// Returns the error about a value that has two names that are the same. Redis refuses such a file, too.
+pub(super) fn name_twice(value_type: ValueType) -> String {
+    match value_type {
+        ValueType::Set => "a set has the same member twice",
+        ValueType::SortedSet => "a sorted set has the same member twice",
+        _ => "a hash has the same field twice",
+    }
+    .to_owned()
 }
 
 fn is_manifest(path: &Path) -> bool {

@@ -18,7 +18,7 @@ pub(super) struct Summary {
     pub(super) keys: u64,
     /// Keys that had expired, and are not stored.
     pub(super) expired: u64,
-    /// Keys of other types, by type.
+    /// Keys of types that are not supported, by type.
     pub(super) types: NamedCounts<String>,
     /// Keys and commands of databases that are not imported.
     pub(super) databases: NamedCounts<u64>,
@@ -86,7 +86,7 @@ impl Summary {
         if !asked.skip_other_types {
             if !self.types.is_empty() {
                 line(format!(
-                    "keys of other types than string and hash: {}; --skip-other-types skips them",
+                    "keys of types that are not supported here: {}; --skip-other-types skips them",
                     list(&self.types)
                 ));
             }

@@ -1,6 +1,6 @@
 """Random commands for `random_commands.py`: what a client may send, right or wrong."""
 
-KEYS = [b"a", b"b", b"c", b"{t}1", b"", b"key\x00\xff", b"d" * 60, b"h"]
+KEYS = [b"a", b"b", b"c", b"{t}1", b"", b"key\x00\xff", b"d" * 60, b"h", b"l", b"s", b"q"]
 VALUES = [b"", b"x", b"rose", b"10", b"-5", b"3.5", b"\x00\xff\x80", b"abc" * 20, b"\xff" * 9, b"00",
           b"9223372036854775807", b"hello world", b"y" * 300]
 SMALL = [b"0", b"1", b"2", b"5", b"-1", b"-2", b"-5", b"100", b"-100"]
@@ -16,13 +16,25 @@ TIMES = [b"100", b"1000", b"0", b"-1", b"9223372036854775807", b"-92233720368547
 # Short ones: in Redis, the fields of a hash with longer ones are in no order.
 FIELDS = [b"f", b"g", b"name", b"", b"10", b"\x00\xff", b"F" * 64]
 FIELD_VALUES = [b"", b"v", b"7", b"-5", b"3.5", b"007", b"9223372036854775807", b"\xff\x00", b"hello world", b"z" * 64]
+# Few and short: a list of one node has the same payload in both, however it came about.
+ELEMENTS = [b"", b"x", b"rose", b"10", b"-5", b"3.5", b"007", b"\x00\xff", b"e" * 40]
+# In Redis, the members of a set that are not all integers are in no order.
+INTEGERS = [b"%d" % n for n in [*range(-3, 12), 300, -70000, 5000000000]]
+MEMBERS = [b"", b"m", b"n", b"member", b"10", b"-3", b"\x00\xff", b"M" * 64]
+# All with the same score: in others, ranges of members have no meaning.
+WORDS = [b"", b"a", b"aa", b"ab", b"b", b"c", b"cc", b"\xff"]
 CHANNELS = [b"ch", b"other"]
 # No channel matches both: the order of their messages is undefined.
 PATTERNS = [b"c*", b"o?her"]
-# The payload of `x`, those of hashes as a listpack and as pairs, one with a wrong sum, and others.
+# The payload of `x`, those of hashes as a listpack and as pairs, of a list, of a set of integers and of a sorted set,
+# one with a wrong sum, and others.
 PAYLOADS = [b"\x10\x12\x12\x00\x00\x00\x04\x00\x81f\x02\x81v\x02\x81n\x02\x0c\x01\xff\x0a\x00\x016\x94\x81\xd3[\x89t",
             b"\x04\x02\x01f\x01v\xc0\x07\xc1\x10'\x0a\x00\x1bA\x87\x0d-0:I",
             b"\x04\x00\x0a\x00\x931\x96\xc0'\x92\x95\xbf",
+            b"\x12\x01\x02\x0e\x0e\x00\x00\x00\x03\x00\x81a\x02\x07\x01\x80\x01\xff\x0a\x00H\x1b;2\xc6O\xb0\xa4",
+            b"\x0b\x0e\x02\x00\x00\x00\x03\x00\x00\x00\xfb\xff\x01\x00,\x01\x0a\x00\x0f_z\x8e\xb5\x94\x09\xd2",
+            b"\x11\x1c\x1c\x00\x00\x00\x06\x00\x81b\x02\x84-2.5\x05\x81a\x02\x01\x01\x80\x01\x83inf\x04\xff\x0a\x00"
+            b"\x9c\xd1\xd8\x15\xb5\x1e\xb5\xdb",
             b"\x00\x01x\x0a\x00\x22\x80\x86\x5f\xbd\xe8\x48\xd0", b"", b"garbage", b"\x00\x03foo\x0a\x00" + bytes(8)]
 LOADED = b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
 SCRIPTS = [line.strip().encode() for line in """
@@ -39,6 +51,17 @@ SCRIPTS = [line.strip().encode() for line in """
     return redis.pcall('HINCRBY', KEYS[1], 'f', 1)
     redis.setresp(3) return redis.pcall('HGET', KEYS[1], 'f')
     redis.call('HSET', KEYS[1], 'f', 'w') redis.call('INCR', KEYS[1])
+    return redis.call('RPUSH', 'l', 1, unpack(ARGV))
+    return redis.call('LRANGE', KEYS[1], 0, -1)
+    return redis.pcall('LPOP', 'l', 2)
+    return redis.pcall('BLPOP', 'l', 0)
+    return redis.call('SADD', 's', 7, 8)
+    return redis.call('SMEMBERS', 's')
+    redis.setresp(3) return redis.pcall('SMISMEMBER', KEYS[1], 7, 9)
+    return redis.call('ZADD', 'q', 1.5, 'm', 2, 'n')
+    return redis.pcall('ZRANGE', 'q', 0, -1, 'WITHSCORES')
+    redis.setresp(3) return redis.pcall('ZSCORE', 'q', 'm')
+    redis.setresp(3) return redis.pcall('ZPOPMIN', 'q')
     return redis.call('NOSUCH')
     return redis.call('GET')
     return redis.pcall('INCR', KEYS[1])
@@ -92,9 +115,10 @@ class Words:
         name = self.random.choice(NAMES)
         words = [name, *COMMANDS[name](self)]
         # With a word more or less, some of these would change settings, or have replies that differ between any two
-        # servers: with a second channel, in their order.
+        # servers: with a second channel, in their order. Others would wait for ever, or choose a random member.
         if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"HRANDFIELD", b"MEMORY", b"PFCOUNT",
-                        b"PUBSUB", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE", b"UNSUBSCRIBE"):
+                        b"PUBSUB", b"PUNSUBSCRIBE", b"SPOP", b"SRANDMEMBER", b"SUNSUBSCRIBE", b"UNSUBSCRIBE",
+                        b"ZRANDMEMBER", *BLOCKING):
             self.spoil(words)
         return words
 
@@ -157,6 +181,75 @@ class Words:
         pair = lambda: [self.hash_field(), self.random.choice(FIELD_VALUES)]
         return sum(self.some(pair, 1, most), [])
 
+    def list_key(self):
+        return self.pick(b"l", b"l", b"l", b"k", b"{t}l", self.key())
+
+    def element(self):
+        return self.random.choice(ELEMENTS)
+
+    def end(self):
+        return self.mostly([b"LEFT", b"RIGHT"], [b"left", b"MIDDLE"])
+
+    def set_key(self):
+        return self.pick(b"s", b"s", b"s", b"r", b"{t}s", self.key())
+
+    def integer(self):
+        return self.random.choice(INTEGERS)
+
+    def sorted_key(self):
+        return self.pick(b"q", b"q", b"q", b"p", b"{t}q", self.key())
+
+    def member(self):
+        return self.random.choice(MEMBERS)
+
+    def score(self):
+        return self.mostly([b"1", b"1", b"2", b"-3", b"1.5", b"inf", b"-inf"], FRACTIONS)
+
+    def scored(self, most=4):
+        return sum(self.some(lambda: [self.score(), self.member()], 1, most), [])
+
+    def bound(self):
+        return self.mostly([b"-inf", b"+inf", b"1", b"(1", b"(2", b"-3"], [b"(inf", b"(", b"abc", b"nan", b"1.5", b""])
+
+    def word_bound(self):
+        return self.mostly([b"-", b"+", b"[a", b"(a", b"[b", b"(cc"], [b"", b"a", b"[", b"(", b"[\xff"])
+
+    def limit(self):
+        return self.pick([], [], [b"LIMIT", *self.numbers()])
+
+    def several(self, key, most=3):
+        """Keys behind their number, which is seldom a wrong one."""
+        keys = self.some(key, 1, most)
+        return [self.mostly([b"%d" % len(keys)], SMALL) if self.random.random() < 0.1 else b"%d" % len(keys), *keys]
+
+    def source(self):
+        return self.pick(self.sorted_key(), self.sorted_key(), self.set_key())
+
+    def combined(self):
+        words = self.several(self.source)
+        return words + self.options([b"WEIGHTS", *[self.score() for _ in words[1:]]],
+                                    [b"AGGREGATE", self.pick(b"SUM", b"MIN", b"max", b"FOO")])
+
+    def sorted_range(self):
+        return self.pick([*self.numbers()], [self.bound(), self.bound(), b"BYSCORE"],
+                         [self.bound(), self.bound(), b"BYSCORE", *self.limit()], [*self.numbers(), *self.limit()]) \
+            + self.options(b"REV", b"FOO")
+
+    def place(self):
+        return [self.pick(b"13.361389", b"15.087269", b"-180", b"0", b"181", b"abc"),
+                self.pick(b"38.115556", b"37.502669", b"0", b"85", b"86", b"")]
+
+    def area(self):
+        origin = self.pick([b"FROMLONLAT", *self.place()], [b"FROMMEMBER", self.member()])
+        unit = self.mostly([b"km", b"m"], [b"mi", b"ft", b"KM", b"x"])
+        shape = self.pick([b"BYRADIUS", self.pick(b"200", b"0", b"1e4", b"-1")],
+                          [b"BYBOX", self.pick(b"400", b"20000"), self.pick(b"400", b"abc", b"90")])
+        return origin + shape + [unit]
+
+    def sort_options(self):
+        return self.options(b"ALPHA", b"DESC", b"ASC", [b"LIMIT", *self.numbers()], [b"BY", self.pick(b"x", b"w_*")],
+                            [b"GET", self.pick(b"#", b"v_*", b"h->f", b"*->f")])
+
     def bit_field(self):
         kind = self.pick(b"u8", b"i8", b"u1", b"i64", b"u63", b"u64", b"i65", b"u0", b"i5", b"x8", b"u", b"i32", b"U8")
         at = self.pick(b"0", b"1", b"#0", b"#1", b"#2", b"7", b"100", b"-1", b"#-1", b"#", b"abc", b"#100",
@@ -177,6 +270,9 @@ class Words:
         return [self.random.choice(SCRIPTS), count, *keys, *self.some(self.value, 0, 2)]
 
 
+# Those that wait, for a hundredth of a second at most.
+BLOCKING = (b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BLMPOP", b"BZPOPMIN", b"BZPOPMAX", b"BZMPOP")
+WAITS = [b"0.01", b"0.01", b"-1", b"abc", b"", b"1e400", b"nan"]
 CONDITIONS = [b"NX", b"XX", b"GT", b"LT", b"ab"]
 # The two servers are asked one after the other, so times relative to now are not compared with each other.
 RELATIVE = [b"NX", b"XX", b"ab"]
@@ -242,6 +338,97 @@ COMMANDS = {
     + w.options(b"WITHVALUES", b"withvalues", b"FOO"),
     b"HSCAN": lambda w: [w.hash_key(), w.pick(b"0", b"0", b"0", b"abc", b"99999999999999999999")] + w.options(
         [b"MATCH", w.pick(b"*", b"f*", b"[gn]*", b"", b"\x00*")], [b"COUNT", w.number()], b"FOO"),
+    b"LPUSH": lambda w: [w.list_key()] + w.some(w.element, 1, 4),
+    b"RPUSH": lambda w: [w.list_key()] + w.some(w.element, 1, 4),
+    b"LPUSHX": lambda w: [w.list_key()] + w.some(w.element, 1, 2),
+    b"RPUSHX": lambda w: [w.list_key()] + w.some(w.element, 1, 2),
+    b"LPOP": lambda w: [w.list_key()] + w.options(w.number()),
+    b"RPOP": lambda w: [w.list_key()] + w.options(w.number()),
+    b"LLEN": lambda w: [w.list_key()],
+    b"LRANGE": lambda w: [w.list_key()] + w.numbers(),
+    b"LINDEX": lambda w: [w.list_key(), w.number()],
+    b"LSET": lambda w: [w.list_key(), w.number(), w.element()],
+    b"LINSERT": lambda w: [w.list_key(), w.pick(b"BEFORE", b"AFTER", b"before", b"FOO"), w.element(), w.element()],
+    b"LREM": lambda w: [w.list_key(), w.number(), w.element()],
+    b"LTRIM": lambda w: [w.list_key()] + w.numbers(),
+    b"LPOS": lambda w: [w.list_key(), w.element()] + w.options(
+        [b"RANK", w.number()], [b"COUNT", w.number()], [b"MAXLEN", w.number()], b"FOO"),
+    b"LMOVE": lambda w: [w.list_key(), w.list_key(), w.end(), w.end()],
+    b"RPOPLPUSH": lambda w: [w.list_key(), w.list_key()],
+    b"LMPOP": lambda w: w.several(w.list_key) + [w.end()] + w.options([b"COUNT", w.number()]),
+    b"BLPOP": lambda w: w.some(w.list_key) + [w.pick(*WAITS)],
+    b"BRPOP": lambda w: w.some(w.list_key) + [w.pick(*WAITS)],
+    b"BLMOVE": lambda w: [w.list_key(), w.list_key(), w.end(), w.end(), w.pick(*WAITS)],
+    b"BRPOPLPUSH": lambda w: [w.list_key(), w.list_key(), w.pick(*WAITS)],
+    b"BLMPOP": lambda w: [w.pick(*WAITS)] + w.several(w.list_key) + [w.end()] + w.options([b"COUNT", w.number()]),
+    b"SADD": lambda w: [w.set_key()] + w.some(w.integer, 1, 5),
+    b"SREM": lambda w: [w.set_key()] + w.some(w.integer, 1, 3),
+    b"SCARD": lambda w: [w.set_key()],
+    b"SISMEMBER": lambda w: [w.set_key(), w.integer()],
+    b"SMISMEMBER": lambda w: [w.set_key()] + w.some(w.integer),
+    b"SMEMBERS": lambda w: [w.set_key()],
+    b"SMOVE": lambda w: [w.set_key(), w.set_key(), w.integer()],
+    # Counts with which all members are returned, or none.
+    b"SPOP": lambda w: [w.set_key(), w.pick(b"0", b"100", b"-1", b"abc", b"")],
+    b"SRANDMEMBER": lambda w: [w.set_key(), w.pick(b"0", b"100", b"abc", b"1.5")],
+    b"SINTER": lambda w: w.some(w.set_key),
+    b"SUNION": lambda w: w.some(w.set_key),
+    b"SDIFF": lambda w: w.some(w.set_key),
+    b"SINTERCARD": lambda w: w.several(w.set_key) + w.options([b"LIMIT", w.number()]),
+    b"SINTERSTORE": lambda w: [w.set_key()] + w.some(w.set_key),
+    b"SUNIONSTORE": lambda w: [w.set_key()] + w.some(w.set_key),
+    b"SDIFFSTORE": lambda w: [w.set_key()] + w.some(w.set_key),
+    b"SSCAN": lambda w: [w.set_key(), w.pick(b"0", b"0", b"0", b"abc")] + w.options(
+        [b"MATCH", w.pick(b"*", b"1*", b"[2-5]")], [b"COUNT", w.number()], b"FOO"),
+    b"ZADD": lambda w: [w.sorted_key()] + w.options(b"NX", b"XX", b"GT", b"LT", b"CH", b"ch") + w.scored()
+    + w.pick([], [], [], [b"INCR"]),
+    b"ZINCRBY": lambda w: [w.sorted_key(), w.score(), w.member()],
+    b"ZREM": lambda w: [w.sorted_key()] + w.some(w.member),
+    b"ZCARD": lambda w: [w.sorted_key()],
+    b"ZSCORE": lambda w: [w.sorted_key(), w.member()],
+    b"ZMSCORE": lambda w: [w.sorted_key()] + w.some(w.member),
+    b"ZRANK": lambda w: [w.sorted_key(), w.member()],
+    b"ZREVRANK": lambda w: [w.sorted_key(), w.member()],
+    b"ZCOUNT": lambda w: [w.sorted_key(), w.bound(), w.bound()],
+    b"ZRANGE": lambda w: [w.sorted_key()] + w.sorted_range() + w.options(b"WITHSCORES"),
+    b"ZRANGESTORE": lambda w: [w.sorted_key(), w.sorted_key()] + w.sorted_range(),
+    b"ZREVRANGE": lambda w: [w.sorted_key()] + w.numbers() + w.options(b"WITHSCORES"),
+    b"ZRANGEBYSCORE": lambda w: [w.sorted_key(), w.bound(), w.bound()] + w.options(b"WITHSCORES", w.limit()),
+    b"ZREVRANGEBYSCORE": lambda w: [w.sorted_key(), w.bound(), w.bound()] + w.options(b"WITHSCORES", w.limit()),
+    b"ZREMRANGEBYRANK": lambda w: [w.sorted_key()] + w.numbers(),
+    b"ZREMRANGEBYSCORE": lambda w: [w.sorted_key(), w.bound(), w.bound()],
+    b"ZPOPMIN": lambda w: [w.sorted_key()] + w.options(w.number()),
+    b"ZPOPMAX": lambda w: [w.sorted_key()] + w.options(w.number()),
+    b"ZMPOP": lambda w: w.several(w.sorted_key) + [w.pick(b"MIN", b"max", b"FOO")] + w.options([b"COUNT", w.number()]),
+    b"BZPOPMIN": lambda w: w.some(w.sorted_key) + [w.pick(*WAITS)],
+    b"BZPOPMAX": lambda w: w.some(w.sorted_key) + [w.pick(*WAITS)],
+    b"BZMPOP": lambda w: [w.pick(*WAITS)] + w.several(w.sorted_key) + [w.pick(b"MIN", b"MAX", b"x")],
+    b"ZRANDMEMBER": lambda w: [w.sorted_key(), w.pick(b"0", b"100", b"abc")] + w.options(b"WITHSCORES", b"FOO"),
+    b"ZUNION": lambda w: w.combined() + w.options(b"WITHSCORES"),
+    b"ZINTER": lambda w: w.combined() + w.options(b"WITHSCORES"),
+    b"ZDIFF": lambda w: w.several(w.source) + w.options(b"WITHSCORES"),
+    b"ZINTERCARD": lambda w: w.several(w.source) + w.options([b"LIMIT", w.number()]),
+    b"ZUNIONSTORE": lambda w: [w.sorted_key()] + w.combined(),
+    b"ZINTERSTORE": lambda w: [w.sorted_key()] + w.combined(),
+    b"ZDIFFSTORE": lambda w: [w.sorted_key()] + w.several(w.source),
+    b"ZSCAN": lambda w: [w.sorted_key(), w.pick(b"0", b"0", b"0", b"abc")] + w.options(
+        [b"MATCH", w.pick(b"*", b"m*", b"[n]")], [b"COUNT", w.number()], b"FOO"),
+    b"ZLEXCOUNT": lambda w: [b"e", w.word_bound(), w.word_bound()],
+    b"ZRANGEBYLEX": lambda w: [b"e", w.word_bound(), w.word_bound()] + w.limit(),
+    b"ZREVRANGEBYLEX": lambda w: [b"e", w.word_bound(), w.word_bound()] + w.limit(),
+    b"ZREMRANGEBYLEX": lambda w: w.pick([b"e", w.word_bound(), w.word_bound()],
+                                        [b"e", b"-", b"(a"], [b"missing", b"-", b"+"]),
+    b"GEOADD": lambda w: [b"g"] + w.options(b"NX", b"XX", b"CH") + sum(
+        w.some(lambda: [*w.place(), w.member()]), []),
+    b"GEOPOS": lambda w: [w.pick(b"g", b"g", w.key())] + w.some(w.member),
+    b"GEOHASH": lambda w: [b"g"] + w.some(w.member),
+    b"GEODIST": lambda w: [b"g", w.member(), w.member()] + w.options(b"m", b"km", b"FT", b"x"),
+    b"GEOSEARCH": lambda w: [b"g"] + w.area() + [w.pick(b"ASC", b"DESC")] + w.options(
+        b"WITHDIST", b"WITHCOORD", b"WITHHASH", [b"COUNT", w.number()], b"FOO"),
+    b"GEOSEARCHSTORE": lambda w: [w.pick(b"p", b"g"), b"g"] + w.area() + w.options(b"ASC", b"STOREDIST", b"FOO"),
+    b"GEORADIUS": lambda w: [b"g", *w.place(), w.pick(b"200", b"1e4", b"-1"), w.pick(b"km", b"m", b"x"), b"ASC"]
+    + w.options(b"WITHDIST", b"WITHHASH", [b"STORE", b"p"]),
+    b"GEORADIUSBYMEMBER": lambda w: [b"g", w.member(), b"300", b"km", b"DESC"] + w.options(b"WITHCOORD"),
     b"DEL": lambda w: w.some(w.key),
     b"UNLINK": lambda w: w.some(w.key),
     b"EXISTS": lambda w: w.some(w.key),
@@ -272,10 +459,12 @@ COMMANDS = {
     b"SCAN": lambda w: w.pick(
         [w.pick(b"abc", b"99999999999999999999")] + w.options([b"MATCH", b"z"], [b"COUNT", w.number()], [b"TYPE", b"list"]),
         [b"0", b"MATCH", w.pick(b"a", b"[bx]", b"z*"), b"COUNT", b"1000"] + w.options(
-            [b"TYPE", w.pick(b"string", b"hash", b"set")])),
-    b"SORT": lambda w: [b"missing"] + w.options(
-        b"ALPHA", b"DESC", [b"LIMIT", *w.numbers()], [b"BY", b"x"], [b"STORE", w.key()]),
-    b"OBJECT": lambda w: w.pick([b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],
+            [b"TYPE", w.pick(b"string", b"hash", b"set", b"list", b"zset")])),
+    b"SORT": lambda w: [w.pick(b"missing", w.list_key(), w.set_key(), w.sorted_key())] + w.sort_options()
+    + w.pick([], [b"STORE", w.list_key()]),
+    b"SORT_RO": lambda w: [w.pick(w.list_key(), w.set_key(), w.sorted_key())] + w.sort_options(),
+    b"OBJECT": lambda w: w.pick([b"ENCODING", w.pick(b"l", b"s", b"q", b"e", b"h")],
+                                [b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],
                                 [b"ENCODING", b"missing"], [b"FOO"], [b"FOO", w.key()]),
     b"DUMP": lambda w: [w.key()],
     # No time that ends during a session, and none that overflows, which redis-server takes for one of the past.
@@ -343,8 +532,12 @@ COMMANDS = {
 }
 # How often each is chosen; the others twice.
 OFTEN = {
+    b"RPUSH": 8, b"LPUSH": 6, b"LRANGE": 4, b"SADD": 10, b"SMEMBERS": 4, b"ZADD": 12, b"ZRANGE": 8, b"GEOADD": 6,
     b"SET": 8, b"GET": 4, b"HSET": 8, b"HGETALL": 4, b"HDEL": 4, b"MULTI": 4, b"EXEC": 6, b"EVAL": 12, b"EVAL_RO": 3,
     b"BITFIELD": 3, b"APPEND": 3, b"CLIENT": 3, b"FLUSHDB": 1, b"SWAPDB": 1, b"RESET": 1, b"FLUSHALL": 0.3,
     b"SUBSCRIBE": 0.3, b"PSUBSCRIBE": 0.3, b"SSUBSCRIBE": 0.3,
 }
+# Members of equal scores, for the commands about ranges of members.
+COMMANDS[b"ZADD"] = lambda w, others=COMMANDS[b"ZADD"]: w.pick(
+    others(w), others(w), [b"e"] + sum(w.some(lambda: [b"0", w.pick(*WORDS)], 1, 4), []))
 NAMES = [name for name in COMMANDS for _ in range(int(10 * OFTEN.get(name, 2)))]

@@ -3,8 +3,8 @@
 use super::{Db, int};
 use crate::error::Error;
 use crate::request::{
-    Answer, Change, Query, Request, RequestError, Score, SortedSetChange, SortedSetQuery,
-    SortedSetRange, SortedSetSelection,
+    Answer, Change, Query, Request, RequestError, Score, ScoreCondition, SortedSetChange,
+    SortedSetQuery, SortedSetRange, SortedSetSelection,
 };
 use std::ops::{Bound, RangeBounds};
 
@@ -149,7 +149,8 @@ impl Db {
         by: f64,
     ) -> Result<f64, Error> {
         let (member, by) = (member.as_ref(), number(by)?);
-        let increment = SortedSetChange::Increment { member, by, condition: Default::default() };
+        let increment =
+            SortedSetChange::Increment { member, by, condition: ScoreCondition::default() };
         self.change_sorted_set(key.as_ref(), increment, |answer| match answer {
             Answer::Score(score) => Ok(score.get()),
             Answer::Error(error) => Err(error),

@@ -24,7 +24,7 @@ impl Score {
 
     /// Returns the score that these bytes store.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let bits = u64::from_be_bytes(*bytes.as_array()?);
+        let bits = u64::from_be_bytes(bytes.try_into().ok()?);
         let bits = if bits & SIGN == 0 { !bits } else { bits ^ SIGN };
         Self::new(f64::from_bits(bits))
     }

@@ -124,9 +124,10 @@ pub enum SortedSetChange<'a> {
         /// Whether the answer counts also those members whose scores have changed.
         counts_changed: bool,
     },
-    /// Adds to the score of a member, which counts as 0 if the member is missing. [`Answer::Score`](super::Answer::Score),
-    /// the sum; or [`Answer::Nil`](super::Answer::Nil) if the condition forbids it. If the sum of two infinities is
-    /// none, [`RequestError::ScoreNotANumber`](super::RequestError::ScoreNotANumber).
+    /// Adds to the score of a member, which counts as 0 if the member is missing.
+    /// [`Answer::Score`](super::Answer::Score), the sum; or [`Answer::Nil`](super::Answer::Nil) if the condition forbids
+    /// it. If the sum of two infinities is none,
+    /// [`RequestError::ScoreNotANumber`](super::RequestError::ScoreNotANumber).
     Increment {
         /// The member.
         member: &'a [u8],
@@ -139,8 +140,8 @@ pub enum SortedSetChange<'a> {
     Remove(&'a [&'a [u8]]),
     /// Removes the members in a range. [`Answer::Int`](super::Answer::Int), how many there were.
     RemoveRange(SortedSetRange<'a>),
-    /// Removes members at an end. [`Answer::Elements`](super::Answer::Elements), each before its score, from the end on;
-    /// or [`Answer::Nil`](super::Answer::Nil) if the key is missing.
+    /// Removes members at an end. [`Answer::Elements`](super::Answer::Elements), each before its score, from the end
+    /// on; or [`Answer::Nil`](super::Answer::Nil) if the key is missing.
     Pop {
         /// Whether they are those with the lowest scores, and not with the highest.
         lowest: bool,

@@ -267,7 +267,8 @@ fn many_names_of_one_sorted_set_take_no_longer_than_a_few() {
     let mut session = db.session();
     let names: Vec<String> = (0..3000).map(|number| format!("m{number}")).collect();
     let numbers = (0..3000_u32).map(f64::from);
-    let members: Vec<(&[u8], f64)> = names.iter().map(|name| name.as_bytes()).zip(numbers).collect();
+    let members: Vec<(&[u8], f64)> =
+        names.iter().map(|name| name.as_bytes()).zip(numbers).collect();
     set_scores(&mut session, b"one", &members);
     let keys = vec![&b"one"[..]; 100_000];
     for (aggregate, factor) in [(Aggregate::Sum, 100_000.0), (Aggregate::Max, 1.0)] {

@@ -6,7 +6,9 @@
 
 use super::multi_read::MultiReadResult;
 use super::{PrefetchedRequest, Session};
+use crate::log::Lsn;
 use crate::request::{Answer, Combination, CombinationQuery, Request, RequestError};
+use crate::state::counters::Counters;
 use crate::state::databases::Keyspace;
 
 impl Session {
@@ -87,42 +89,50 @@ impl Session {
         (PrefetchedRequest { shard: shard as u32, slot, lookup }, keyspace.version)
     }
 
-    /// Answers a question about several keys in one snapshot, the request of a number.
+    /// Answers a question about several keys in one snapshot, the request of a number. Returns the log entry that must
+    /// be committed before the answer is shown.
     pub(super) fn combine(
         &mut self,
         mut keyspace: Keyspace,
         (number, combination, query): (usize, Combination<'_>, CombinationQuery),
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
-    ) -> MultiReadResult {
+    ) -> Lsn {
         loop {
             let (shards, of) = ((&*self.state, &*self.readers, keyspace), (combination, query));
             let answer = &mut |found: Answer<'_>| answer(number, found);
             if let Some(found) = self.multi_read.combine(shards, of, now, answer) {
                 let missed = found.missed.iter().map(|at| combination.keys[*at]);
                 self.publish_missed_keys(missed);
-                return found;
+                return self.count_found(&found, combination.keys.len());
             }
             keyspace = self.state.keyspace(self.database);
             self.add_readers();
         }
     }
 
-    /// Answers a group of reads in one snapshot.
+    /// Answers a group of reads in one snapshot. Returns the same.
     pub(super) fn read_group(
         &mut self,
         mut keyspace: Keyspace,
-        group: (usize, &[Request<'_>]),
+        (first, group): (usize, &[Request<'_>]),
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
-    ) -> MultiReadResult {
+    ) -> Lsn {
         loop {
             let shards = (&*self.state, &*self.readers, keyspace);
-            if let Some(found) = self.multi_read.execute(shards, group, now, answer) {
-                return found;
+            if let Some(found) = self.multi_read.execute(shards, (first, group), now, answer) {
+                found.missed.iter().for_each(|at| self.note_misses(&group[*at..=*at]));
+                return self.count_found(&found, group.len());
             }
             keyspace = self.state.keyspace(self.database);
             self.add_readers();
         }
+    }
+
+    fn count_found(&self, found: &MultiReadResult, keys: usize) -> Lsn {
+        Counters::add(&self.counters.hits, found.hits);
+        Counters::add(&self.counters.misses, keys as u64 - found.hits);
+        found.lsn
     }
 }

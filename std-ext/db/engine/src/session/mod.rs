@@ -195,11 +195,7 @@ impl Session {
                         let others = others.take_while(|next| matches!(next, Request::Read(..)));
                         next = number + 1 + others.count();
                         let group = &requests[number..next];
-                        let found = self.read_group(keyspace, (number, group), now, answer);
-                        found.missed.iter().for_each(|at| self.note_misses(&group[*at..=*at]));
-                        lsn = lsn.max(found.lsn);
-                        hits += found.hits;
-                        misses += (next - number) as u64 - found.hits;
+                        lsn = lsn.max(self.read_group(keyspace, (number, group), now, answer));
                     }
                     Request::Read(key, query) => {
                         let begun = self.begun[at];
@@ -247,10 +243,7 @@ impl Session {
                         // Queued changes come first, as for a multi-read.
                         lsn = lsn.max(self.change_queued(requests, answer));
                         let of = (number, *combination, *query);
-                        let found = self.combine(keyspace, of, now, answer);
-                        lsn = lsn.max(found.lsn);
-                        hits += found.hits;
-                        misses += combination.keys.len() as u64 - found.hits;
+                        lsn = lsn.max(self.combine(keyspace, of, now, answer));
                     }
                     Request::Select(database) => {
                         lsn = lsn.max(self.change_queued(requests, answer));

@@ -7,6 +7,7 @@ use crate::request::{
     Answer, Change, Expiry, FoundPlace, GeoSearch, LONGEST_KEY, Packer, RequestError, Score,
     SortedSetSelection, StoredValue, ValueType,
 };
+use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::value::Value;
 
 impl ApplyMany<'_, '_> {
@@ -21,12 +22,12 @@ impl ApplyMany<'_, '_> {
             return Answer::Error(RequestError::WrongType);
         };
         let range = set.selected(selection);
-        let mut members = SortedSetPacker::new();
+        let mut members = SortedSetPacker::new(&self.state.encodings);
         set.visit_range(range, false, &mut |member, score| {
             members.push(member, score);
             true
         });
-        self.store_members(to, members, "zrangestore")
+        self.store_members(to, &members, "zrangestore")
     }
 
     /// Stores the places that a search finds. Their scores are distances, or what they were.
@@ -52,9 +53,11 @@ impl ApplyMany<'_, '_> {
             .filter_map(|(member, found)| Some((Score::new(score(found))?, member)))
             .collect();
         scored.sort_unstable();
-        let mut members = SortedSetPacker::new();
-        scored.into_iter().for_each(|(score, member)| members.push(member, score));
-        self.store_members(to, members, event)
+        let mut members = SortedSetPacker::new(&self.state.encodings);
+        for (score, member) in scored {
+            members.push(member, score);
+        }
+        self.store_members(to, &members, event)
     }
 
     /// Removes the key of a result that is empty.
@@ -67,10 +70,10 @@ impl ApplyMany<'_, '_> {
     pub(super) fn store_members(
         &mut self,
         to: &[u8],
-        members: SortedSetPacker,
+        members: &SortedSetPacker<'_>,
         event: &'static str,
     ) -> Answer<'static> {
-        let packed = members.0.packed();
+        let packed = members.packer.packed();
         if packed.is_empty() {
             return self.store_none(to);
         }
@@ -93,16 +96,24 @@ impl ApplyMany<'_, '_> {
     }
 }
 
-/// Packs a sorted set that is stored as if its members had been added one after the other.
-pub(super) struct SortedSetPacker(Packer);
+/// Packs a sorted set as if its members had been added one after the other, as Redis does.
+pub(super) struct SortedSetPacker<'l> {
+    packer: Packer,
+    limits: &'l SharedEncodingLimits,
+    /// Whether Redis would store it in its larger form. Its smaller one has no -0.
+    is_table: bool,
+}
 
-impl SortedSetPacker {
-    pub(super) fn new() -> Self {
-        Self(Packer::new(ValueType::SortedSet))
+impl<'l> SortedSetPacker<'l> {
+    pub(super) fn new(limits: &'l SharedEncodingLimits) -> Self {
+        Self { packer: Packer::new(ValueType::SortedSet), limits, is_table: false }
     }
 
     /// Adds a member, which comes after the others.
     pub(super) fn push(&mut self, member: &[u8], score: Score) {
-        self.0.push(member, &score.bytes());
+        let entries = self.packer.packed().len() + 1;
+        self.is_table |= self.limits.is_table(ValueType::SortedSet, entries, (member, b""));
+        let score = if self.is_table { score } else { score.unsigned_zero() };
+        self.packer.push(member, &score.bytes());
     }
 }

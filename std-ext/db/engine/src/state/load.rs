@@ -160,6 +160,12 @@ impl LoadingShards {
         }
     }
 
+    /// Stores a key of database 0 with a value of any type.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn load_value(&self, key: &[u8], expires_at: Option<u64>, value: StoredValue<'_>) {
+        self.load_into(0, key, expires_at, value);
+    }
+
     /// Stores a key of database 0.
     #[cfg(any(test, feature = "test-support"))]
     pub fn load(&self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {

@@ -78,7 +78,10 @@ impl Cell {
     fn within(place: Place, steps: u32, most: f64) -> Self {
         let number = f64::from(1_u32 << steps);
         // At the last edge this is one too many, as in Redis.
-        let share = |at: f64, most: f64| ((at + most) / (2.0 * most) * number) as u32;
+        let share = |at: f64, most: f64| {
+            let share = ((at + most) / (2.0 * most) * number) as i64;
+            share.cast_unsigned() as u32
+        };
         let (column, row) = (share(place.longitude, LONGITUDE), share(place.latitude, most));
         Self { column, row, steps }
     }
@@ -109,8 +112,8 @@ impl Cell {
     fn centre(self) -> Place {
         let Edges { west, east, south, north } = self.edges();
         Place {
-            longitude: ((west + east) / 2.0).clamp(-LONGITUDE, LONGITUDE),
-            latitude: ((south + north) / 2.0).clamp(-LATITUDE, LATITUDE),
+            longitude: f64::midpoint(west, east).clamp(-LONGITUDE, LONGITUDE),
+            latitude: f64::midpoint(south, north).clamp(-LATITUDE, LATITUDE),
         }
     }
 

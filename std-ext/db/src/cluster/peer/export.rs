@@ -194,8 +194,8 @@ pub(in crate::cluster) fn next(
     NextPart::Frozen { horizon, keys: count.keys() }
 }
 
-/// Divides items into messages of a little more than [`MESSAGE`] bytes. A long hash is many items, which stay in their
-/// order.
+/// Divides items into messages of a little more than [`MESSAGE`] bytes. A long value of another type than string is
+/// many items, which stay in their order.
 fn messages(items: Vec<TransferItem>) -> (Vec<Part>, Part) {
     let (mut full, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
     for item in items {
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
     use crate::log::none::NoLog;
     use crate::log::{Log, OpenError};
-    use crate::request::{Packer, ValueType};
+    use crate::request::{Packer, Score, ValueType};
     use crate::{Db, Options, Progress};
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         TransferItem::Set(key.to_vec(), end, OwnedValue::string(value.to_vec()))
     }
 
-    fn hash(key: &[u8], packer: Packer) -> TransferItem {
+    fn packed(key: &[u8], packer: Packer) -> TransferItem {
         TransferItem::Set(key.to_vec(), None, packer.into_owned())
     }
 
@@ -356,6 +356,11 @@ mod tests {
     fn each_part_of_an_item_is_in_the_checksum() {
         let mut packer = Packer::new(ValueType::Hash);
         packer.push(b"colour", b"red");
+        let of_type = |value_type| {
+            let mut packer = Packer::new(value_type);
+            packer.push(b"colour", &Score::new(1.5).unwrap().bytes());
+            packer
+        };
         let all = [
             set(b"key", None, b"value"),
             set(b"keyv", None, b"alue"),
@@ -364,8 +369,13 @@ mod tests {
             set(b"key", None, b""),
             // A string with the bytes of a hash is another value.
             set(b"key", None, packer.packed().bytes()),
-            hash(b"key", packer.clone()),
-            hash(b"key", packer.continuing()),
+            packed(b"key", packer.clone()),
+            packed(b"key", packer.continuing()),
+            packed(b"key", of_type(ValueType::Hash)),
+            packed(b"key", of_type(ValueType::List)),
+            packed(b"key", of_type(ValueType::Set)),
+            packed(b"key", of_type(ValueType::SortedSet)),
+            packed(b"key", of_type(ValueType::SortedSet).continuing()),
             TransferItem::Removed(b"key".to_vec()),
             TransferItem::Cleared,
         ];
@@ -376,18 +386,26 @@ mod tests {
         for item in all {
             assert_eq!(from_wire(to_wire(item.clone())).unwrap(), item);
         }
-        let mut damaged = to_wire(hash(b"key", Packer::new(ValueType::Hash)));
-        damaged.value = Some(vec![1, 2, 3].into());
-        assert!(from_wire(damaged).is_err());
+        let no_score = [4, 1, 0, 0, 0, 1, b'm', 1, b's'];
+        let unknown_type = [5, 0, 0, 0, 0];
+        for value in [&[1, 2, 3][..], &no_score, &unknown_type] {
+            let mut damaged = to_wire(packed(b"key", Packer::new(ValueType::Hash)));
+            damaged.value = Some(value.to_vec().into());
+            assert!(from_wire(damaged).is_err(), "{value:?}");
+        }
     }
 
     #[test]
-    fn a_long_hash_is_several_messages_in_order() {
+    fn long_values_are_several_messages_in_order() {
         let mut items = vec![set(b"string", None, b"value")];
-        for number in 0..40_u8 {
-            let mut packer = Packer::new(ValueType::Hash);
-            packer.push(&[number], &vec![number; 30_000]);
-            items.push(hash(b"hash", if number > 0 { packer.continuing() } else { packer }));
+        for value_type in [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet] {
+            for number in 0..40_u8 {
+                let (mut packer, mut name) = (Packer::new(value_type), vec![number; 30_000]);
+                name[0] = value_type as u8;
+                packer.push(&name, &Score::new(number.into()).unwrap().bytes());
+                let packer = if number > 0 { packer.continuing() } else { packer };
+                items.push(packed(value_type.name().as_bytes(), packer));
+            }
         }
         items.push(set(b"string", None, b"other value"));
         let (mut all, last) = messages(items.clone());
@@ -395,7 +413,7 @@ mod tests {
         let mut received = Vec::new();
         for part in all {
             // An earlier version does not know this part of a response.
-            let Part::TypedItems(part) = part else { panic!("hashes in {part:?}") };
+            let Part::TypedItems(part) = part else { panic!("typed values in {part:?}") };
             let bytes: usize =
                 part.items.iter().filter_map(|one| Some(one.value.as_ref()?.len())).sum();
             assert!(bytes < MESSAGE + 40_000, "{bytes} bytes");

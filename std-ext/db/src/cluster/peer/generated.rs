@@ -280,6 +280,9 @@ pub struct RestoredKey {
     /// The next piece follows. The last one ends its request.
     #[prost(bool, tag = "7")]
     pub more: bool,
+    /// Of a part of a list: how many elements are before it. A request may be repeated, and must not add them again.
+    #[prost(uint64, tag = "8")]
+    pub elements_before: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestoreResponse {

@@ -1,13 +1,16 @@
 //! Stores the keys of a backup at the primary of a group.
 //!
-//! A request may be repeated: it stores the same again. A long value comes in parts, so that no message is long. A
-//! field of a hash is stored at once, so a long one is collected here first, in pieces.
+//! A request may be repeated: it stores the same again. A long value comes in parts, so that no message is long. An
+//! entry of a value of another type than string is stored at once, so a long one is collected here first, in pieces.
+//!
+//! The entries of a part replace those of the same name. Elements of a list have no names: what was stored behind the
+//! parts before is removed first.
 
 pub(in crate::cluster) use super::wire::RestoredKey;
 use crate::clustered::Role;
 use crate::request::{
-    Answer, Change, ExpireCondition, Expiry, LONGEST_KEY, LONGEST_VALUE, Request, RequestError,
-    SetCondition, StoredValue,
+    Answer, Change, ExpireCondition, Expiry, LONGEST_KEY, LONGEST_VALUE, ListChange, Packed,
+    Request, RequestError, SetCondition, StoredValue, ValueType,
 };
 use crate::{Db, SlotSet};
 use tonic::Status;
@@ -25,7 +28,7 @@ pub(super) const RESTORES: usize = 1;
 const TYPED: u64 = u64::MAX;
 /// The longest request: the last key may exceed the message by itself.
 pub(super) const MOST_RESTORED: usize = 512 << 10;
-/// The longest part that is collected of pieces: a field of a hash and its value have 1 GiB.
+/// The longest part that is collected of pieces: an entry has 1 GiB, as a field of a hash and its value do.
 const MOST_COLLECTED: usize = (1 << 30) + (1 << 20);
 
 /// Returns about how many bytes of a message a key takes.
@@ -39,6 +42,8 @@ pub(in crate::cluster) fn size(key: &RestoredKey) -> usize {
 pub(in crate::cluster) struct PartsMaker {
     /// The last part of the last value, and the expiration of its key.
     waiting: Option<(RestoredKey, Option<u64>)>,
+    /// The entries of all parts of the last value.
+    entries: u64,
 }
 
 impl PartsMaker {
@@ -54,7 +59,12 @@ impl PartsMaker {
             expires_at: expires_at.filter(|_| !value.continues()),
             ..part
         });
-        let mut all: Vec<_> = before.into_iter().chain(parts(key, value)).collect();
+        if !value.continues() {
+            self.entries = 0;
+        }
+        let parts = parts(key, value, self.entries);
+        self.entries += value.packed().map_or(0, Packed::len) as u64;
+        let mut all: Vec<_> = before.into_iter().chain(parts).collect();
         self.waiting = all.pop().map(|part| (part, expires_at));
         all
     }
@@ -66,8 +76,8 @@ impl PartsMaker {
 }
 
 /// Returns a key with its value in parts, without its expiration.
-fn parts(key: &[u8], value: StoredValue<'_>) -> Vec<RestoredKey> {
-    let typed = value.is_typed();
+fn parts(key: &[u8], value: StoredValue<'_>, entries_before: u64) -> Vec<RestoredKey> {
+    let (typed, is_list) = (value.is_typed(), value.value_type() == ValueType::List);
     let of = |offset: u64, part: &[u8]| RestoredKey {
         key: key.to_vec().into(),
         offset,
@@ -76,6 +86,7 @@ fn parts(key: &[u8], value: StoredValue<'_>) -> Vec<RestoredKey> {
         typed,
         begin: 0,
         more: false,
+        elements_before: if is_list { entries_before } else { 0 },
     };
     let value = value.bytes();
     if typed {
@@ -182,7 +193,7 @@ fn add_requests<'a>(
     part: &'a [u8],
     into: &mut Vec<Request<'a>>,
 ) -> Result<(), Status> {
-    let RestoredKey { key, offset, expires_at, typed, .. } = key;
+    let RestoredKey { key, offset, expires_at, typed, elements_before, .. } = key;
     let too_long = || Status::invalid_argument("a key or a value is longer than the maximum");
     let expiry = expires_at.map_or(Expiry::Never, Expiry::At);
     let condition = ExpireCondition::Always;
@@ -192,6 +203,15 @@ fn add_requests<'a>(
         let value = StoredValue::of_typed(part).ok_or_else(unknown)?;
         if key.len() > LONGEST_KEY {
             return Err(too_long());
+        }
+        if value.continues() && value.value_type() == ValueType::List {
+            // An earlier try may have added the same elements.
+            let last =
+                i64::try_from(*elements_before).ok().and_then(|before| before.checked_sub(1));
+            let last = last.filter(|last| *last >= 0).ok_or_else(|| {
+                Status::invalid_argument("a part of a list does not say what is before it")
+            })?;
+            into.push(Request::Change(key, Change::List(ListChange::Trim(0, last))));
         }
         let change = Change::Restore { value, expiry, replace: true, usage: None };
         into.push(Request::Change(key, change));
@@ -222,7 +242,7 @@ fn add_requests<'a>(
 mod tests {
     use super::*;
     use crate::Options;
-    use crate::request::{Answer, HashQuery, Packer, Query, ValueType};
+    use crate::request::{Answer, HashQuery, Packer, Query, Score, ValueType};
     use tonic::Code;
 
     fn all_parts(
@@ -257,42 +277,69 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_comes_in_the_parts_that_it_has() {
-        let part = |field: &[u8]| {
-            let mut packer = Packer::new(ValueType::Hash);
-            packer.push(field, b"value");
+    fn values_come_in_the_parts_that_they_have() {
+        const TYPES: [ValueType; 4] =
+            [ValueType::Hash, ValueType::List, ValueType::Set, ValueType::SortedSet];
+        let part = |value_type, name: &[u8]| {
+            let mut packer = Packer::new(value_type);
+            packer.push(name, &Score::new(1.5).unwrap().bytes());
+            packer.push(&[name, b"'s"].concat(), &Score::new(1.5).unwrap().bytes());
             packer
         };
-        let (first, second) = (part(b"one"), part(b"two").continuing());
-        let value = [first.packed(), second.packed()].map(StoredValue::Packed);
-        let mut keys = all_parts(b"hash", Some(u64::MAX >> 1), &value);
-        assert_eq!(
-            keys.iter().map(|part| part.expires_at.is_some()).collect::<Vec<_>>(),
-            [false, true]
-        );
-        // Earlier versions refuse this offset.
-        assert!(keys.iter().all(|part| part.typed && part.offset == u64::MAX));
-        keys.extend(all_parts(b"short", Some(u64::MAX >> 1), &value[..1]));
         let db = crate::Db::open(Options::in_memory()).unwrap();
+        let mut keys = Vec::new();
+        for value_type in TYPES {
+            let first = part(value_type, b"one");
+            let [second, third] =
+                [&b"two"[..], b"three"].map(|name| part(value_type, name).continuing());
+            let value = [&first, &second, &third].map(|part| StoredValue::Packed(part.packed()));
+            let name = value_type.name().as_bytes();
+            let parts = all_parts(name, Some(u64::MAX >> 1), &value);
+            assert_eq!(
+                parts.iter().map(|part| part.expires_at.is_some()).collect::<Vec<_>>(),
+                [false, false, true]
+            );
+            let before = if value_type == ValueType::List { [0, 2, 4] } else { [0; 3] };
+            assert_eq!(parts.iter().map(|part| part.elements_before).collect::<Vec<_>>(), before);
+            // Earlier versions refuse this offset.
+            assert!(parts.iter().all(|part| part.typed && part.offset == u64::MAX));
+            keys.extend(parts);
+            keys.extend(all_parts(&[b"short ", name].concat(), Some(u64::MAX >> 1), &value[..1]));
+        }
         let mut requests = Vec::new();
-        // Twice: a request may be repeated.
-        for key in keys.iter().chain(&keys) {
+        // Each twice, and then all of them again: a request may be repeated.
+        for key in keys.iter().flat_map(|key| [key, key]).chain(&keys) {
             add_requests(key, &key.part, &mut requests).unwrap();
         }
         db.with_session(|session| {
             session.execute(&requests, &mut |_, answer| {
                 assert!(!matches!(answer, Answer::Error(_)), "{answer:?}");
             });
-            for (key, fields) in [(&b"hash"[..], 2), (b"short", 1)] {
-                let length = Request::Read(key, Query::Hash(HashQuery::Length));
-                let ends = Request::Read(key, Query::Expiry);
-                session.execute(&[length, ends], &mut |_, answer| {
-                    let ends = Answer::ExpiresAt(Some(u64::MAX >> 1));
-                    assert!(answer == Answer::Int(fields) || answer == ends, "{answer:?}");
-                });
+            for value_type in TYPES {
+                for (begin, entries) in [("", 6), ("short ", 2)] {
+                    let key = format!("{begin}{}", value_type.name());
+                    let reads = [Query::Stored, Query::Expiry]
+                        .map(|query| Request::Read(key.as_bytes(), query));
+                    session.execute(&reads, &mut |_, answer| match answer {
+                        Answer::Stored(StoredValue::Packed(value)) => {
+                            let found = (value.value_type(), value.len());
+                            assert_eq!(
+                                found,
+                                (value_type, entries),
+                                "{key} after repeated requests"
+                            );
+                        }
+                        answer => assert_eq!(answer, Answer::ExpiresAt(Some(u64::MAX >> 1))),
+                    });
+                }
             }
         });
         assert!(add_requests(&keys[0], b"x", &mut Vec::new()).is_err());
+        let of_list = keys.iter().find(|key| key.elements_before > 0).unwrap();
+        for elements_before in [0, u64::MAX] {
+            let lost = RestoredKey { elements_before, ..of_list.clone() };
+            assert!(add_requests(&lost, &lost.part, &mut Vec::new()).is_err(), "{elements_before}");
+        }
     }
 
     #[test]
@@ -337,6 +384,7 @@ mod tests {
             typed: false,
             begin: 0,
             more: false,
+            elements_before: 0,
         };
         for (offset, fine) in [
             (0, true),

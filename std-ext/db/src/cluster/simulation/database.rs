@@ -21,7 +21,10 @@ use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::{self, Fsync, Log, Lsn, ReadIndex};
 use crate::options::Options;
-use crate::request::{Answer, Change, Expiry, MultiKeyOp, Query, Request as Call, SetCondition};
+use crate::request::{
+    Answer, Change, End, Expiry, ListChange, MultiKeyOp, OwnedValue, Query, Request as Call,
+    SetCondition, StoredValue,
+};
 use crate::session::Session;
 use crate::slots::SLOTS;
 use crate::state::State;
@@ -65,7 +68,7 @@ pub(super) struct Snapshot {
 struct Section {
     slots: Range<u16>,
     watermark: Lsn,
-    records: Vec<(Vec<u8>, Option<u64>, Vec<u8>)>,
+    records: Vec<(Vec<u8>, Option<u64>, OwnedValue)>,
 }
 
 /// The entry that must be committed, and the evaluation that must be confirmed, before an answer leaves.
@@ -89,10 +92,28 @@ fn set<'a>(value: &'a [u8], condition: SetCondition<'a>, expiry: Expiry) -> Chan
     Change::Set { value, condition, expiry, get: false }
 }
 
+/// Returns whether the tokens that are appended to a key are elements of a list, and not the bytes of a string.
+fn is_list(key: &[u8]) -> bool {
+    key == b"list-1"
+}
+
+/// Returns the bytes of a string, or of all elements of a list, one after the other.
+fn joined(value: StoredValue<'_>) -> Vec<u8> {
+    match value {
+        StoredValue::String(bytes) => bytes.to_vec(),
+        StoredValue::Packed(list) => list.names().collect::<Vec<_>>().concat(),
+    }
+}
+
 /// Passes the change of a request. `now` is the time from which clients count a time to live.
 fn with_change<R>(request: &KeyRequest, now: u64, run: impl FnOnce(Option<Call<'_>>) -> R) -> R {
-    let (value, pairs);
+    let (value, pairs, elements);
     let change = match request {
+        KeyRequest::Append { key, token } if is_list(key) => {
+            elements = [&token[..]];
+            let (end, elements) = (End::Back, &elements);
+            Call::Change(key, Change::List(ListChange::Push { end, elements, if_present: false }))
+        }
         KeyRequest::Append { key, token } => Call::Change(key, Change::Append(token)),
         KeyRequest::Add { key } => Call::Change(key, Change::Increment(1)),
         KeyRequest::SetNew { key, token } => {
@@ -144,7 +165,7 @@ fn load(disk: &Disk<Snapshot>, shards: &LoadingShards) -> Result<(u64, u64), Str
             watermarks[usize::from(section.slots.start)..usize::from(section.slots.end)]
                 .fill(section.watermark);
             for (key, ends, value) in &section.records {
-                shards.load(key, *ends, value);
+                shards.load_value(key, *ends, value.stored());
             }
         }
         (time, above) = (snapshot.time, snapshot.last);
@@ -278,6 +299,7 @@ impl Program<Keys<Changes>> for Database {
             let first = requests.len();
             requests.extend(keys.iter().enumerate().map(|(at, key)| match at {
                 0 if keys.len() > 1 => Call::MultiRead(key, Query::Value, keys.len()),
+                _ if is_list(key) => Call::Read(key, Query::Stored),
                 _ => Call::Read(key, Query::Value),
             }));
             session.execute(&requests, &mut |number, answer| match (
@@ -285,6 +307,7 @@ impl Program<Keys<Changes>> for Database {
                 answer,
             ) {
                 (Some(at), Answer::Bytes(value)) => values[at] = Some(value.to_vec()),
+                (Some(at), Answer::Stored(value)) => values[at] = Some(joined(value)),
                 (Some(_) | None, Answer::Nil) => {}
                 (None, Answer::Done) => done = true,
                 (None, Answer::Int(number)) => done = number != 0,
@@ -446,6 +469,7 @@ impl Program<Keys<Changes>> for Database {
             core.end_snapshot(None, self.log.committed());
             for (key, ends, value) in records.into_iter().map(|record| copy(&core, record)) {
                 let name = String::from_utf8_lossy(&key).into_owned();
+                let value = joined(value.stored());
                 match store.stored(&key) {
                     Some(record) if record.value == value && record.ends == ends => found += 1,
                     Some(record) => {
@@ -470,8 +494,7 @@ impl Program<Keys<Changes>> for Database {
     }
 }
 
-/// Returns a key, its expiration and its value. The requests of the simulation store strings only.
-fn copy(core: &Core, record: Record) -> (Vec<u8>, Option<u64>, Vec<u8>) {
-    let value = record.string().map(|value| core.read(value, <[u8]>::to_vec));
-    (record.key().to_vec(), record.expires_at(), value.expect("a string"))
+/// Returns a key, its expiration and its value.
+fn copy(core: &Core, record: Record) -> (Vec<u8>, Option<u64>, OwnedValue) {
+    (record.key().to_vec(), record.expires_at(), core.stored_value(record))
 }

@@ -1,9 +1,9 @@
 //! The simulation of a group with the real state of each node, by seed: see
 //! [`core::simulation`](crate::cluster::core::simulation).
 //!
-//! Shards, roles, expirations, and the log that decides when an answer leaves are the program's. A map that applies the
-//! same entries says what the state must contain. The other scenarios run in the package of the protocol, whose map
-//! stands in for the state.
+//! Values are strings, and a list. Shards, roles, expirations, and the log that decides when an answer leaves are the
+//! program's. A map that applies the same entries says what the state must contain. The other scenarios run in the
+//! package of the protocol, whose map stands in for the state.
 
 mod database;
 mod kept;
@@ -20,7 +20,7 @@ use crate::cluster::core::simulation::{
 };
 use crate::cluster::log::changes::CHANGES;
 use crate::log::change::{self, LoggedChanges, LoggedOp};
-use crate::request::{Change, Expiry};
+use crate::request::{Change, Expiry, ListChange};
 use database::Database;
 use kept::KEPT;
 
@@ -79,6 +79,10 @@ fn operation(logged: LoggedOp<'_>) -> Result<Op<'_>, String> {
         LoggedOp::Change(key, Change::Delete) => Op::Delete(key),
         LoggedOp::Change(key, Change::Increment(by)) => Op::Add(key, by),
         LoggedOp::Change(key, Change::Append(tail)) => Op::Append(key, tail),
+        LoggedOp::Change(key, Change::List(ListChange::Splice { remove: 0, elements, .. })) => {
+            let element = elements.names().next().filter(|_| elements.len() == 1);
+            Op::Append(key, element.ok_or("a list grows by other than one element")?)
+        }
         LoggedOp::Begin(..) => Op::Begin,
         LoggedOp::Watermark(time) => Op::Watermark(time),
         LoggedOp::Clock(latest) => Op::Clock(latest),

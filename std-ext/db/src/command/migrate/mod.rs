@@ -33,7 +33,6 @@ use target::Target;
 const IN_TRANSACTION: &str = "ERR MIGRATE is not supported in transactions and scripts";
 const IN_CLUSTER: &str =
     "ERR MIGRATE is not supported in a cluster; `hedgerow-db cluster move` moves its slots";
-const NO_PAYLOAD: &str = "ERR MIGRATE of this type is not supported";
 /// Keys that are sent together at most, and the bytes after which no other key is added.
 const KEYS_AT_ONCE: usize = 64;
 const BYTES_AT_ONCE: usize = 1 << 20;
@@ -162,7 +161,7 @@ impl<'c, 'a> Migration<'c, 'a> {
             let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
             let found = self.write_request(&mut locked, &pending, &mut requests);
             self.unlock(locked);
-            if found? {
+            if found {
                 sent.push(Sent { pending, watch });
             }
         }
@@ -191,7 +190,7 @@ impl<'c, 'a> Migration<'c, 'a> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
         let mut request = Vec::new();
         let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
-        self.write_request(&mut locked, &pending, &mut request)?;
+        self.write_request(&mut locked, &pending, &mut request);
         let timeout = self.call.timeout;
         let target = self.target()?;
         target.set_timeout(timeout.min(LOCKED));
@@ -219,25 +218,22 @@ impl<'c, 'a> Migration<'c, 'a> {
 
     /// Appends the request that makes the other server's key equal to this one, if there is a need for one. Returns
     /// whether there is.
-    ///
-    /// # Errors
-    /// If values of the key's type cannot be sent.
     fn write_request(
         &self,
         locked: &mut LockedKeys<'_>,
         pending: &PendingMigrate<'_>,
         requests: &mut Vec<u8>,
-    ) -> Result<bool, CommandError> {
+    ) -> bool {
         let (key, was_sent, time) = (pending.key, pending.attempts > 0, locked.time());
         let (mut ttl, mut value) = (0, None);
         let reads = [Request::Read(key, Query::Expiry), Request::Read(key, Query::Stored)];
         locked.execute(&reads, &mut |_, answer| match answer {
             // A time to live of 0 would be none.
             Answer::ExpiresAt(Some(at)) => ttl = at.saturating_sub(time).max(1),
-            Answer::Stored(stored) => value = Some(dumped(stored).ok_or(NO_PAYLOAD)),
+            Answer::Stored(stored) => value = Some(dumped(stored)),
             _ => {}
         });
-        let (ttl, value) = (ttl.to_string(), value.transpose()?);
+        let ttl = ttl.to_string();
         match &value {
             // Once sent, the key on the other server is ours, in an older version.
             Some(value) if was_sent || self.call.replace => {
@@ -246,9 +242,9 @@ impl<'c, 'a> Migration<'c, 'a> {
             Some(value) => request(requests, &[&b"RESTORE"[..], key, ttl.as_bytes(), value]),
             // It was deleted, or has expired, after it was sent.
             None if was_sent => request(requests, &[&b"DEL"[..], key]),
-            None => return Ok(false),
+            None => return false,
         }
-        Ok(true)
+        true
     }
 
     /// Deletes a key, unless it has changed. Returns whether it has not.

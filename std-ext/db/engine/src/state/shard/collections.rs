@@ -3,6 +3,8 @@
 use super::undo::Undo;
 use super::{Core, present_window};
 use crate::request::ValueType;
+#[cfg(any(test, feature = "test-support"))]
+use crate::request::{OwnedValue, StoredValue};
 use crate::state::record::Record;
 use crate::state::tree::{Tree, TreePart};
 use crate::state::value::Value;
@@ -12,6 +14,12 @@ use crate::state::value::collection::{Collection, CollectionEdit, CollectionTree
 const CUT_BYTES: usize = 512;
 
 impl Core {
+    /// Returns a copy of a record's value.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn stored_value(&self, record: Record) -> OwnedValue {
+        record.value().with_stored(self.cold(), |value: StoredValue<'_>| value.to_owned())
+    }
+
     /// Changes the value of a key, which may be missing, and returns the result. `current` is `old` if that is alive,
     /// and of the type, which is not string. The key is removed if no entry is left. O(what `change` does), and for a
     /// short value its length.

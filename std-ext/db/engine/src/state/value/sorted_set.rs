@@ -54,7 +54,7 @@ pub(super) fn member((key, _): Scored<'_>) -> &[u8] {
 }
 
 /// Returns the bytes of an entry's score.
-pub(super) fn stored_score<'a>((key, value): Scored<'a>) -> &'a [u8] {
+pub(super) fn stored_score((key, value): Scored<'_>) -> &[u8] {
     if value.is_empty() { &key[1..SCORED] } else { value }
 }
 
