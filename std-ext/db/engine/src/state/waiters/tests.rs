@@ -362,13 +362,18 @@ fn a_slot_that_is_lost_ends_its_waits() {
 /// element that is there.
 #[test]
 fn no_element_comes_between_the_look_and_the_wait() {
-    let (db, start) = (open(), Barrier::new(2));
+    let (db, start, is_over) = (open(), Barrier::new(2), AtomicBool::new(false));
     let rounds = if cfg!(miri) { 20 } else { 3000 };
+    let mut lost = None;
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut session = db.session();
-            for _ in 0..rounds {
+            loop {
                 start.wait();
+                // Relaxed: ordered by the barrier.
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
                 push(&mut session, b"k", &[b"a"]);
             }
         });
@@ -377,13 +382,19 @@ fn no_element_comes_between_the_look_and_the_wait() {
             start.wait();
             let (_, waiter) = session.take_or_wait(pop(&[b"k"]), &mut |_| {});
             let begin = Instant::now();
-            while waiter.as_ref().is_some_and(|waiter| got(waiter).is_none()) {
-                let waits = begin.elapsed() < Duration::from_secs(20);
-                assert!(waits, "an element came between, in round {round}");
+            while lost.is_none() && waiter.as_ref().is_some_and(|waiter| got(waiter).is_none()) {
+                lost = (begin.elapsed() > Duration::from_secs(20)).then_some(round);
                 thread::yield_now();
             }
+            if lost.is_some() {
+                break;
+            }
         }
+        // Relaxed: as above.
+        is_over.store(true, Ordering::Relaxed);
+        start.wait();
     });
+    assert_eq!(lost, None, "an element came between, in this round");
 }
 
 /// Threads push, wait, give up and move at the same time. Each element is taken once.
