@@ -72,5 +72,28 @@ const again = once(subscriber, "message");
 await plain.publish("news", "again");
 assert.deepEqual(await again, ["news", "again"]);
 
-await lacks("lpush", it.lpush("list", 1));
+// Lists, sets and sorted sets.
+assert.equal(await it.rpush("list", 1, 2, 3), 3);
+assert.deepEqual(await it.lrange("list", 0, -1), ["1", "2", "3"]);
+assert.equal(await it.lmove("list", "other", "LEFT", "RIGHT"), "1");
+const waiting = subscriber.duplicate();
+const popped = waiting.blpop("app:queue", "app:more", 20);
+await eventually(async () => /blocked_clients:1/.test(await plain.info("clients")));
+assert.equal(await it.rpush("more", "item"), 1);
+assert.deepEqual(await popped, ["app:more", "item"]);
+assert.equal(await waiting.blpop("app:queue", 0.05), null);
+assert.equal(await it.sadd("set", ["a", "b", "c"]), 3);
+assert.deepEqual(await it.smismember("set", "a", "none"), [1, 0]);
+assert.deepEqual(await it.sinter("set", "none"), []);
+const members = [];
+for await (const batch of it.sscanStream("set")) members.push(...batch);
+assert.deepEqual(members.sort(), ["a", "b", "c"]);
+assert.equal(await it.zadd("zset", 1, "a", 2.5, "b"), 2);
+assert.equal(await it.zincrby("zset", 3, "a"), "4");
+assert.deepEqual(await it.zrange("zset", 0, -1, "WITHSCORES"), ["b", "2.5", "a", "4"]);
+assert.deepEqual(await it.zrangebyscore("zset", "(2.5", "+inf", "LIMIT", 0, 1), ["a"]);
+assert.deepEqual(await it.zpopmin("zset"), ["b", "2.5"]);
+
+await lacks("xlen", it.xlen("stream"));
+await waiting.quit();
 for (const client of [it, plain, subscriber]) await client.quit();

@@ -93,7 +93,26 @@ for (const RESP of [2, 3]) {
 
   assert.equal(await it.hSet("tulip", { colour: "red", height: "2" }), 2);
   assert.deepEqual({ ...(await it.hGetAll("tulip")) }, { colour: "red", height: "2" });
-  await lacks("lpush", it.lPush("list", "value"));
+  assert.equal(await it.rPush("list", ["a", "b", "c"]), 3);
+  assert.deepEqual(await it.lRange("list", 0, -1), ["a", "b", "c"]);
+  assert.equal(await it.lMove("list", "other", "LEFT", "RIGHT"), "a");
+  const blocked = it.duplicate();
+  await blocked.connect();
+  const popped = blocked.blPop(["queue", "more"], 20);
+  await eventually(async () => /blocked_clients:1/.test(await plain.info("clients")));
+  await it.rPush("more", "item");
+  assert.deepEqual({ ...(await popped) }, { key: "more", element: "item" });
+  assert.equal(await blocked.bzPopMin("zset", 0.05), null);
+  await blocked.close();
+  assert.equal(await it.sAdd("set", ["x", "y"]), 2);
+  assert.deepEqual([...(await it.sMembers("set"))].sort(), ["x", "y"]);
+  assert.deepEqual(await it.smIsMember("set", ["x", "none"]), [1, 0]);
+  const scores = [{ value: "b", score: 2.5 }, { value: "a", score: Infinity }];
+  assert.equal(await it.zAdd("zset", scores), 2);
+  assert.deepEqual((await it.zRangeWithScores("zset", 0, -1)).map((one) => ({ ...one })), scores);
+  assert.deepEqual({ ...(await it.zPopMax("zset")) }, scores[1]);
+  assert.equal(await it.zIncrBy("zset", 1, "b"), 3.5);
+  await lacks("xlen", it.xLen("stream"));
   subscriber.destroy();
   await it.close();
   assert.deepEqual(events, ["connect", "ready", "end"]);

@@ -44,10 +44,31 @@ test('scripts', function () {
     same($redis->evalSha($redis->script('load', $script), ['n', 2], 1), 7);
 });
 
+test('lists, sets and sorted sets', function () {
+    $redis = client();
+    same($redis->rPush('l', 'a', 'b', 'c'), 3);
+    same($redis->lRange('l', 0, -1), ['a', 'b', 'c']);
+    same($redis->rPopLPush('l', 'other'), 'c');
+    same($redis->blPop(['none', 'l'], 1), ['l', 'a']);
+    same($redis->brPop(['none'], 1), []);
+    same($redis->sAdd('s', 'x', 'y', 'z'), 3);
+    same($redis->sIsMember('s', 'x'), true);
+    $members = $redis->sMembers('s');
+    sort($members);
+    same($members, ['x', 'y', 'z']);
+    same($redis->sDiffStore('t', 's', 'none'), 3);
+    same($redis->zAdd('z', 1, 'a', 2.5, 'b'), 2);
+    same($redis->zIncrBy('z', 3, 'a'), 4.0);
+    same($redis->zRange('z', 0, -1, true), ['b' => 2.5, 'a' => 4.0]);
+    same($redis->zRangeByScore('z', '(2.5', '+inf', ['limit' => [0, 1]]), ['a']);
+    same($redis->zPopMin('z'), ['b' => 2.5]);
+    same($redis->sort('s', ['alpha' => true, 'sort' => 'desc', 'limit' => [0, 2]]), ['z', 'y']);
+});
+
 test('what is missing', function () {
     $redis = client();
-    same($redis->lPush('l', 'x'), false);
-    same(str_contains($redis->getLastError(), "unknown command 'LPUSH'"), true);
+    same($redis->xLen('x'), false);
+    same(str_contains($redis->getLastError(), "unknown command 'XLEN'"), true);
 });
 
 // Each process adds to a number in the session, and is slow about it. Without the lock, one would undo the other.

@@ -169,8 +169,67 @@ class Redis(Case):
             cached.get("rose")
 
     def test_lists(self):
-        with self.lacks("LPUSH"):
-            self.it.lpush("list", 1)
+        self.assertEqual(self.it.rpush("list", "b", "c"), 2)
+        self.assertEqual(self.it.lpush("list", "a"), 3)
+        self.assertEqual(self.it.linsert("list", "BEFORE", "c", "x"), 4)
+        self.assertEqual(self.it.lrange("list", 0, -1), ["a", "b", "x", "c"])
+        self.assertEqual((self.it.lpos("list", "x"), self.it.lrem("list", 0, "x")), (2, 1))
+        self.assertEqual(self.it.lmove("list", "other", "LEFT", "RIGHT"), "a")
+        self.assertEqual(self.it.lmpop(2, "none", "list", direction="RIGHT", count=5), ["list", ["c", "b"]])
+        self.assertEqual(self.it.blpop(["list", "other"], timeout=1), ("other", "a"))
+        self.assertIsNone(self.it.blpop("list", timeout=0.05))
+        self.assertEqual(self.keys(), [])
+
+    def test_blocked_lists(self):
+        got = []
+
+        def work():
+            with redis.Redis(port=PORT, decode_responses=True) as client:
+                while (item := client.brpoplpush("todo", "done", timeout=20)) != "end":
+                    got.append(item)
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for n in range(100):
+            self.it.lpush("todo", n)
+        self.it.lpush("todo", *["end"] * 3)
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(map(int, got)), list(range(100)))
+        self.assertEqual((self.it.llen("todo"), self.it.llen("done")), (0, 103))
+
+    def test_sets(self):
+        self.assertEqual(self.it.sadd("a", 1, 2, 3), 3)
+        self.assertEqual(self.it.sadd("b", 2, 3, "rose"), 3)
+        self.assertEqual(self.it.smembers("a"), {"1", "2", "3"})
+        self.assertEqual(self.it.smismember("b", ["1", "2"]), [0, 1])
+        self.assertEqual(self.it.sinter("a", "b"), {"2", "3"})
+        self.assertEqual(self.it.sdiffstore("c", ["b", "a"]), 1)
+        self.assertEqual((self.it.spop("c"), self.it.exists("c")), ("rose", 0))
+        self.assertEqual(self.it.sintercard(2, ["a", "b"], limit=1), 1)
+        self.assertEqual(set(self.it.sscan_iter("b", match="r*")), {"rose"})
+        self.assertEqual(self.it.sort("a", desc=True, start=0, num=2), ["3", "2"])
+
+    def test_sorted_sets(self):
+        self.assertEqual(self.it.zadd("z", {"a": 1, "b": 2.5, "c": "inf"}), 3)
+        self.assertEqual(self.it.zadd("z", {"a": 0.5}, gt=True, ch=True), 0)
+        self.assertEqual(self.it.zadd("z", {"a": 2}, incr=True), 3.0)
+        self.assertEqual(self.it.zrange("z", 0, -1, withscores=True), [("b", 2.5), ("a", 3.0), ("c", float("inf"))])
+        self.assertEqual(self.it.zrange("z", "(2.5", "+inf", byscore=True, offset=0, num=1), ["a"])
+        self.assertEqual((self.it.zrevrank("z", "c"), self.it.zmscore("z", ["b", "none"])), (0, [2.5, None]))
+        self.assertEqual(self.it.zpopmax("z"), [("c", float("inf"))])
+        self.assertEqual(self.it.bzpopmin("z", timeout=1), ("z", "b", 2.5))
+        self.assertEqual(self.it.zunion({"z": 2, "none": 1}, withscores=True), [("a", 6.0)])
+        self.assertEqual(dict(self.it.zscan_iter("z")), {"a": 3.0})
+        self.it.geoadd("places", (13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"))
+        self.assertEqual(self.it.geodist("places", "Palermo", "Catania", unit="km"), 166.2742)
+        found = self.it.geosearch("places", longitude=15, latitude=37, radius=200, unit="km", sort="ASC")
+        self.assertEqual(found, ["Catania", "Palermo"])
+
+    def test_streams(self):
+        with self.lacks("XLEN"):
+            self.it.xlen("stream")
 
 
 if __name__ == "__main__":

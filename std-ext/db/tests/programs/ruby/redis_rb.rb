@@ -53,6 +53,27 @@ test "messages" do
   same got.last(2), [%w[news.a one], %w[news.b end]]
 end
 
+test "lists, sets and sorted sets" do
+  same redis.rpush("l", %w[a b c]), 3
+  same redis.lrange("l", 0, -1), %w[a b c]
+  same redis.lmove("l", "other", "LEFT", "RIGHT"), "a"
+  same redis.blpop("none", "l", timeout: 1), %w[l b]
+  waiting = Thread.new { Redis.new(url: "redis://127.0.0.1:#{PORT}/1").brpop("queue", timeout: 20) }
+  eventually { redis.info("clients")["blocked_clients"] == "1" }
+  redis.lpush("queue", "item")
+  same waiting.value, %w[queue item]
+  same redis.sadd("s", %w[x y z]), 3
+  same redis.smembers("s").sort, %w[x y z]
+  same redis.sscan_each("s", match: "x").to_a, %w[x]
+  same redis.sdiff("s", "none").size, 3
+  same redis.zadd("z", [[1, "a"], [2.5, "b"]]), 2
+  same redis.zincrby("z", 3, "a"), 4.0
+  same redis.zrange("z", 0, -1, with_scores: true), [["b", 2.5], ["a", 4.0]]
+  same redis.zrangebyscore("z", "(2.5", "+inf", limit: [0, 1]), %w[a]
+  same redis.zpopmin("z"), ["b", 2.5]
+  same redis.sort("s", order: "desc alpha", limit: [0, 2]), %w[z y]
+end
+
 test "what is missing" do
-  lacks("lpush") { redis.lpush("l", "1") }
+  lacks("xlen") { redis.xlen("x") }
 end
