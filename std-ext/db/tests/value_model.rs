@@ -285,7 +285,7 @@ impl Parts {
 
 fn any_score(random: &mut Random) -> Score {
     let number = random.of(&[0.0, -0.0, 1.0, 1.5, -3.25, f64::INFINITY, f64::NEG_INFINITY, 1e300]);
-    let number = if random.below(2) == 0 { number } else { random.below(100) as f64 };
+    let number = if random.below(2) == 0 { number } else { f64::from(random.below(100) as u32) };
     Score::new(number).unwrap()
 }
 
@@ -453,7 +453,9 @@ fn packed(
         ValueType::List => elements.iter().for_each(|element| packer.push(element, b"")),
         ValueType::Set => {
             let members = elements.iter().copied().collect::<BTreeSet<_>>();
-            members.into_iter().for_each(|member| packer.push(member, b""));
+            for member in members {
+                packer.push(member, b"");
+            }
         }
         ValueType::SortedSet => {
             let members: BTreeMap<_, _> =

@@ -180,7 +180,7 @@ pub(crate) fn change_hash(fields: &mut Fields, change: HashChange<'_>) -> Kept {
             fields.insert(field.to_vec(), sum.to_string().into_bytes());
             Kept::Int(sum)
         }
-        _ => unreachable!("not in the model"),
+        HashChange::IncrementFloat(..) => unreachable!("not in the model"),
     }
 }
 
@@ -224,7 +224,9 @@ pub(crate) fn change_list(elements: &mut Vec<Bytes>, change: ListChange<'_>) -> 
     match change {
         ListChange::Push { end, elements: new, if_present } => {
             if !if_present || !elements.is_empty() {
-                new.iter().for_each(|element| put(elements, end, element.to_vec()));
+                for element in new {
+                    put(elements, end, element.to_vec());
+                }
             }
             int(elements.len())
         }
@@ -298,7 +300,6 @@ pub(crate) fn read_set(members: &BTreeSet<Bytes>, query: SetQuery<'_>) -> Kept {
     match query {
         SetQuery::Length => int(members.len()),
         SetQuery::Contains(member) => Kept::Int(members.contains(member).into()),
-        #[allow(unreachable_patterns, reason = "there may be further queries")]
         _ => unreachable!("not in the model"),
     }
 }
@@ -309,8 +310,7 @@ pub(crate) fn change_set(members: &mut BTreeSet<Bytes>, change: SetChange<'_>) -
             int(new.iter().filter(|member| members.insert(member.to_vec())).count())
         }
         SetChange::Remove(names) => int(names.iter().filter(|name| members.remove(**name)).count()),
-        #[allow(unreachable_patterns, reason = "there may be further changes")]
-        _ => unreachable!("not in the model"),
+        SetChange::Pop { .. } => unreachable!("not in the model"),
     }
 }
 
@@ -320,7 +320,6 @@ pub(crate) fn read_sorted_set(members: &BTreeMap<Bytes, u64>, query: SortedSetQu
         SortedSetQuery::Score(member) => {
             members.get(member).map_or(Kept::Nothing, |score| Kept::Score(*score))
         }
-        #[allow(unreachable_patterns, reason = "there may be further queries")]
         _ => unreachable!("not in the model"),
     }
 }
@@ -339,7 +338,6 @@ pub(crate) fn change_sorted_set(
         SortedSetChange::Remove(names) => {
             int(names.iter().filter(|name| members.remove(**name).is_some()).count())
         }
-        #[allow(unreachable_patterns, reason = "there may be further changes")]
         _ => unreachable!("not in the model"),
     }
 }
