@@ -29,6 +29,7 @@ mod diagnostics;
 mod dispatch;
 mod dump;
 mod dumped;
+mod end_wait;
 mod execute;
 mod expiration;
 mod first_key;
@@ -116,6 +117,7 @@ pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError};
 pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::PostponedClient;
+pub(crate) use end_wait::{cancel_wait, end_wait};
 pub use execute::{ExecuteOutcome, NextStep, process_input};
 pub(crate) use first_key::first_key;
 pub(crate) use hexadecimal::hexadecimal;
@@ -123,7 +125,6 @@ pub(crate) use hexadecimal::hexadecimal;
 pub(crate) use replay::{Refusal, Replay, replay};
 pub(crate) use routing::LOADING;
 pub use secret::same_secret;
-pub(crate) use waiting::{cancel_wait, end_wait};
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";
