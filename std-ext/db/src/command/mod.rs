@@ -29,7 +29,7 @@ mod diagnostics;
 mod dispatch;
 mod dump;
 mod dumped;
-mod end_wait;
+
 mod execute;
 mod expiration;
 mod first_key;
@@ -90,6 +90,7 @@ mod syntax;
 mod table;
 mod tracking;
 mod transaction;
+mod wait_reply;
 mod waiting;
 
 #[cfg(test)]
@@ -117,7 +118,6 @@ pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError};
 pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::PostponedClient;
-pub(crate) use end_wait::{cancel_wait, end_wait};
 pub use execute::{ExecuteOutcome, NextStep, process_input};
 pub(crate) use first_key::first_key;
 pub(crate) use hexadecimal::hexadecimal;
@@ -125,6 +125,7 @@ pub(crate) use hexadecimal::hexadecimal;
 pub(crate) use replay::{Refusal, Replay, replay};
 pub(crate) use routing::LOADING;
 pub use secret::same_secret;
+pub(crate) use wait_reply::{cancel_wait, end_wait};
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";
