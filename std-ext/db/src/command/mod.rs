@@ -29,7 +29,6 @@ mod diagnostics;
 mod dispatch;
 mod dump;
 mod dumped;
-
 mod execute;
 mod expiration;
 mod first_key;
