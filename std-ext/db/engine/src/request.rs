@@ -22,7 +22,7 @@ pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValue
 pub use combination::{Aggregate, Combination, CombinationQuery, Scoring, SetOperation};
 pub use database::{DatabaseQuery, KeyScan};
 pub use elements::ElementList;
-pub(crate) use elements::{ElementListBuilder, behind_key};
+pub(crate) use elements::ElementListBuilder;
 pub use error::RequestError;
 pub use geo::{FoundPlace, GeoCentre, GeoOrder, GeoSearch, Place, Shape, ShapeKind, Unit};
 pub(crate) use hash::LONGEST_PAIR;

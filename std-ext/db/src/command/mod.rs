@@ -89,6 +89,7 @@ mod syntax;
 mod table;
 mod tracking;
 mod transaction;
+mod wait_reply;
 mod waiting;
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ pub(crate) use hexadecimal::hexadecimal;
 pub(crate) use replay::{Refusal, Replay, replay};
 pub(crate) use routing::LOADING;
 pub use secret::same_secret;
-pub(crate) use waiting::{cancel_wait, end_wait};
+pub(crate) use wait_reply::{cancel_wait, end_wait};
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

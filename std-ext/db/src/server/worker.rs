@@ -16,14 +16,15 @@ use crate::command::Connection;
 use crate::log::{Epoch, LeaseCheck, LogError, Lsn, ReadIndex};
 use crate::pubsub;
 use crate::state::changed;
+use deadlines::Deadlines;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use waits::Deadlines;
 
 mod all_clients;
+mod deadlines;
 mod mail;
 #[cfg(test)]
 mod move_tests;

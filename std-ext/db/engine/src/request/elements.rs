@@ -1,7 +1,5 @@
 //! Lists of keys, fields and values, as answers have them.
 
-use super::Answer;
-
 /// In place of the length of an element that is missing.
 const NIL: u32 = u32::MAX;
 
@@ -116,15 +114,6 @@ impl ElementListBuilder {
     pub(crate) fn list(&self) -> ElementList<'_> {
         ElementList { stored: &self.stored, len: self.len, reply_bytes: self.reply_bytes }
     }
-}
-
-/// Answers elements that were taken from a key behind the key, and anything else as it is.
-pub(crate) fn behind_key(key: &[u8], taken: Answer<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
-    let Answer::Elements(elements, next) = taken else { return answer(taken) };
-    let mut all = ElementListBuilder::new(usize::MAX);
-    all.push(key);
-    elements.iter().for_each(|element| all.push_or_nil(element));
-    answer(Answer::Elements(all.list(), next));
 }
 
 #[cfg(test)]

@@ -401,9 +401,8 @@ impl Session {
         last
     }
 
-    /// Executes one shard's queue under its lock, and appends the changes to the log as one entry. Returns that, and the
-    /// number of requests that were executed: the others follow those waiters whose turn it is and that need other
-    /// locks.
+    /// Executes one shard's queue under its lock, and appends the changes to the log as one entry. Returns that entry,
+    /// and the number of requests that were executed: the others come after waiters that need other locks.
     fn change_shard(
         &mut self,
         shard_number: usize,
@@ -484,18 +483,17 @@ impl Session {
                     unreachable!("those are never queued")
                 }
             }
-            if self.entry.len() >= state.longest_entry {
-                made = state.log_and_publish(shard, &mut core, time, &self.entry);
-                self.entry.truncate(head);
-            }
-            // Before the next change of this pipeline, as in Redis.
-            while core.waiters.has_ready() {
-                let of = (self.database, time);
-                state.serve_shard(&mut core, of, &mut self.entry, &mut self.moves);
+            loop {
                 if self.entry.len() >= state.longest_entry {
                     made = state.log_and_publish(shard, &mut core, time, &self.entry);
                     self.entry.truncate(head);
                 }
+                if !core.waiters.has_ready() {
+                    break;
+                }
+                // Before the next change of this pipeline, as in Redis.
+                let of = (self.database, time);
+                state.serve_shard(&mut core, of, &mut self.entry, &mut self.moves);
             }
             if !self.moves.is_empty() {
                 break;
@@ -506,12 +504,11 @@ impl Session {
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
         // A read may have seen an earlier, uncommitted entry of the shard.
-        let lsn = match (shown, by_slot) {
-            (false, _) => made,
-            (true, true) => made.max(seen),
-            (true, false) => made.max(shard.stats().published_lsn()),
-        };
-        (lsn, done)
+        match (shown, by_slot) {
+            (false, _) => (made, done),
+            (true, true) => (made.max(seen), done),
+            (true, false) => (made.max(shard.stats().published_lsn()), done),
+        }
     }
 
     /// Returns the time by which keys expire, in milliseconds since 1970.

@@ -2,10 +2,11 @@
 
 use super::multi_key::ApplyMany;
 use crate::request::{
-    Answer, Change, End, LONGEST_KEY, ListChange, Popped, RequestError, ValueType, behind_key,
+    Answer, Change, End, LONGEST_KEY, ListChange, Popped, RequestError, ValueType,
 };
 use crate::state::record::Record;
 use crate::state::value::Value;
+use crate::state::waiters::serve::behind_key;
 
 impl ApplyMany<'_, '_> {
     /// Takes the element at an end of a list, and adds it at an end of another one, or of the same.

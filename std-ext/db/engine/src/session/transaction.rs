@@ -128,7 +128,6 @@ impl Session {
         // The answers depend on all that these shards had published, even if the transaction has changed nothing.
         let seen = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn());
         let lsn = seen.max().unwrap_or(0).max(made);
-        // Not before the end: waiters do not see what a transaction adds and removes again.
         state.serve_locked(&mut cores, time, &mut self.moves);
         drop(cores);
         self.serve_moves();

@@ -513,8 +513,8 @@ impl State {
         // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. It comes before the log counts entries behind
         // the rollback as committed, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
-        // A list that is there again has elements for which others may wait by now. No change serves them, since the log
-        // cannot be written. So they get the error that they would get if they came now.
+        // A list that is there again has elements for which others may wait by now. No change serves them, since the
+        // log cannot be written. So they get the error that they would get if they came now.
         for (_, core) in &mut cores {
             core.waiters.end_where(WaitEnd::Refused(RequestError::LogUnavailable), |_| true);
         }

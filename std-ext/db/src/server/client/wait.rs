@@ -1,7 +1,7 @@
 //! A client whose last command waits for an element (`BLPOP` and its like).
 //!
-//! Nothing is read from it or executed for it meanwhile. It stays at its worker, which is told when there is an outcome.
-//! As in Redis, a client that closes its side ends the wait, although it could still read the reply.
+//! Nothing is read from it or executed for it meanwhile. It stays at its worker, which is told of the outcome. As in
+//! Redis, a client that closes its side ends the wait, although it could still read the reply.
 
 use super::{ClientState, ROLLED_BACK, ServerClient};
 use crate::command::{self, cancel_wait};

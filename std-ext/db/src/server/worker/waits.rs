@@ -8,10 +8,9 @@ use crate::server::client::ServerClient;
 use crate::server::inbox::{Handover, Inboxes};
 use crate::server::shared::wake;
 use crate::state::waiters::WaitEnd;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Wakes the worker of a client that waits.
 ///
@@ -28,31 +27,6 @@ impl Wake for WorkerWaker {
         // A worker that has exited has no clients.
         let _ = self.inboxes[self.worker].receive(Handover::Answered(self.place));
         wake(&self.waker);
-    }
-}
-
-/// The times at which clients give up, with their places.
-#[derive(Default)]
-pub(super) struct Deadlines(BTreeSet<(Instant, usize)>);
-
-impl Deadlines {
-    /// Returns the time until the first of them.
-    pub(super) fn until_first(&self, now: Instant) -> Option<Duration> {
-        self.0.first().map(|(first, _)| first.saturating_duration_since(now))
-    }
-
-    fn replace(&mut self, place: usize, old: Option<Instant>, new: Option<Instant>) {
-        if let Some(old) = old {
-            self.0.remove(&(old, place));
-        }
-        if let Some(new) = new {
-            self.0.insert((new, place));
-        }
-    }
-
-    fn take_due(&mut self, now: Instant) -> Option<usize> {
-        self.0.first().filter(|(first, _)| *first <= now)?;
-        self.0.pop_first().map(|(_, place)| place)
     }
 }
 

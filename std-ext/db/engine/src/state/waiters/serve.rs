@@ -2,7 +2,7 @@
 
 use super::table::ReadyKey;
 use super::waiter::{OwnedAnswer, Served, WaitEnd, WaitOutcome, Waiter, Wanted};
-use crate::request::{Answer, behind_key};
+use crate::request::{Answer, ElementListBuilder};
 use crate::state::shard::Core;
 use crate::state::{LockedShards, State, apply_change};
 use std::collections::VecDeque;
@@ -130,4 +130,13 @@ pub(crate) fn pass(core: &mut Core, waiter: &Arc<Waiter>, taken: Option<Served>)
         }
         None => debug_assert!(false, "a change without an answer"),
     }
+}
+
+/// Answers elements that were taken from a key behind the key, and anything else as it is.
+pub(crate) fn behind_key(key: &[u8], taken: Answer<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
+    let Answer::Elements(elements, next) = taken else { return answer(taken) };
+    let mut all = ElementListBuilder::new(usize::MAX);
+    all.push(key);
+    elements.iter().for_each(|element| all.push_or_nil(element));
+    answer(Answer::Elements(all.list(), next));
 }

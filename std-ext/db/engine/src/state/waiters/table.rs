@@ -125,7 +125,7 @@ impl Waiters {
 
     /// Tells waiters what they have got, by the entry of this number.
     #[inline(always)]
-    pub(in crate::state) fn tell_served(&mut self, entry: u64) {
+    pub(crate) fn tell_served(&mut self, entry: u64) {
         if self.0.is_some() {
             self.tell(|served| WaitOutcome::Served(Served { lsn: entry, ..served }));
         }
@@ -148,7 +148,7 @@ impl Waiters {
     }
 
     /// Ends the waits for the keys that are `gone`.
-    pub(in crate::state) fn end_where(&mut self, why: WaitEnd, gone: impl Fn(&[u8]) -> bool) {
+    pub(crate) fn end_where(&mut self, why: WaitEnd, gone: impl Fn(&[u8]) -> bool) {
         let Some(table) = &mut self.0 else { return };
         table.queues.retain(|key, queue| {
             let is_gone = gone(key);
@@ -161,12 +161,12 @@ impl Waiters {
     }
 
     /// Swaps the waiters of two shards.
-    pub(in crate::state) fn swap(&mut self, other: &mut Self) {
+    pub(crate) fn swap(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.0, &mut other.0);
     }
 
     /// Notes all keys with waiters for which `find` returns a record.
-    pub(in crate::state) fn note_where(&mut self, find: impl Fn(&[u8]) -> Option<Record>) {
+    pub(crate) fn note_where(&mut self, find: impl Fn(&[u8]) -> Option<Record>) {
         let Some(table) = &self.0 else { return };
         let found: Vec<Record> = table.queues.keys().filter_map(|key| find(key)).collect();
         for record in found {
