@@ -53,6 +53,6 @@ for (const [Kind, client] of [[Semaphore, plain], [MultiSemaphore, plain], [Redl
 const long = new Semaphore(plain, "long", 1, { lockTimeout: 200, refreshInterval: 40 });
 await long.acquire();
 await sleep(500);
-assert.equal(await new Semaphore(plain, "long", 1).tryAcquire(), false);
+assert.equal(await new Semaphore(plain, "long", 1, { acquireTimeout: 50 }).tryAcquire(), false);
 await long.release();
 for (const client of [...clients, plain]) await client.quit();
