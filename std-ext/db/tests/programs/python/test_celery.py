@@ -1,11 +1,17 @@
-"""Celery: the results of tasks. A broker on Redis and chords need lists."""
+"""Celery: the broker, and the results of tasks."""
 
+import contextlib
+import os
+import subprocess
+import sys
 import tempfile
+import time
 import unittest
 
-from celery import Celery, chord, group, states
+from celery import Celery, chord, group, signals, states
 from celery.contrib.testing.worker import start_worker
-from kombu.exceptions import OperationalError
+from celery.exceptions import ChordError, TaskRevokedError
+from kombu import Connection, Queue
 from support import URL, Case, eventually
 
 
@@ -75,15 +81,99 @@ class CeleryResults(Case):
         self.assertEqual(self.keys(), ["celery-task-meta-other"])
 
     def test_chord(self):
-        # The worker counts the tasks of a chord in a script, and only warns if that fails.
-        with self.worker(), self.assertLogs("py.warnings") as noted:
-            result = chord(self.add.s(n, n) for n in range(3))(self.total.s())
-            eventually(lambda: any("Unknown Redis command called from script" in line for line in noted.output))
-            self.assertEqual(result.state, states.PENDING)
+        # The worker counts the tasks of a chord in a sorted set.
+        with self.worker():
+            chords = [chord(self.add.s(n, n) for n in range(size))(self.total.s()) for size in (1, 3, 20)]
+            self.assertEqual([it.get(timeout=30) for it in chords], [0, 6, 380])
+            after = (group(self.add.s(n, 1) for n in range(3)) | self.total.s() | self.add.s(100)).apply_async()
+            self.assertEqual(after.get(timeout=30), 106)
+            bad = chord([self.add.s(1, 1), self.app.tasks["fail"].s()])(self.total.s())
+            eventually(lambda: bad.state == states.FAILURE)
+            self.assertIsInstance(bad.result, ChordError)
 
-    def test_broker(self):
-        with self.lacks("LLEN", OperationalError):
-            make(URL).tasks["add"].apply_async((1, 2), retry=False)
+
+class CeleryBroker(Case):
+    def setUp(self):
+        super().setUp()
+        options = {"priority_steps": [0, 9]}
+        self.app = make(URL, task_queues=[Queue("celery"), Queue("other")], broker_transport_options=options)
+        self.add, self.total = self.app.tasks["add"], self.app.tasks["total"]
+
+    def worker(self):
+        return start_worker(self.app, perform_ping_check=False, pool="solo", loglevel="FATAL")
+
+    def test_tasks(self):
+        with self.worker():
+            several = [self.add.delay(n, n) for n in range(100)]
+            self.assertEqual([it.get(timeout=30) for it in several], [2 * n for n in range(100)])
+            self.assertEqual(self.add.apply_async((1, 2), queue="other").get(timeout=30), 3)
+            self.assertEqual(chord(self.add.s(n, n) for n in range(5))(self.total.s()).get(timeout=30), 20)
+            begin = time.monotonic()
+            self.assertEqual(self.add.apply_async((1, 2), countdown=1).get(timeout=30), 3)
+            self.assertGreater(time.monotonic() - begin, 0.9)
+            # Commands to all workers are messages.
+            (answer,) = self.app.control.ping(timeout=1)
+            self.assertEqual(list(answer.values()), [{"ok": "pong"}])
+        self.assertEqual([key for key in self.keys() if key.startswith("unacked") or key == "celery"], [])
+
+    def test_priorities(self):
+        order = [self.add.apply_async((n, 0), priority=priority) for n, priority in enumerate([9, 0, 9, 0])]
+        self.assertEqual(self.plain.llen("celery"), 2)
+        seen = []
+        with task_postrun_to(seen), self.worker():
+            for it in order:
+                it.get(timeout=30)
+        self.assertEqual(seen, [1, 3, 0, 2])
+
+    def test_revoke(self):
+        with self.worker():
+            kept, revoked = (self.add.apply_async((n, 0), countdown=1) for n in range(2))
+            self.app.control.revoke(revoked.id)
+            self.assertEqual(kept.get(timeout=30), 0)
+            self.assertRaises(TaskRevokedError, revoked.get, timeout=30)
+
+    def test_processes(self):
+        # Workers as users start them: processes, which fork others.
+        command = [sys.executable, "-m", "celery", "-A", "test_celery:served", "worker", "-c", "2", "-l", "ERROR"]
+        folder = os.path.dirname(os.path.abspath(__file__))
+        workers = [subprocess.Popen([*command, "-n", name], cwd=folder) for name in ("rose", "violet")]
+        try:
+            eventually(lambda: len(self.app.control.ping(timeout=0.5)) == 2, 60)
+            several = [self.add.delay(n, n) for n in range(200)]
+            self.assertEqual([it.get(timeout=60) for it in several], [2 * n for n in range(200)])
+            self.assertEqual(chord(self.add.s(n, n) for n in range(20))(self.total.s()).get(timeout=60), 380)
+        finally:
+            for worker in workers:
+                worker.terminate()
+            self.assertEqual([worker.wait(60) for worker in workers], [0, 0])
+
+    def test_lost_messages(self):
+        # A message that nobody acknowledges is delivered again after some time.
+        options = {"visibility_timeout": 1}
+        with Connection(URL, transport_options=options) as lost, Connection(URL, transport_options=options) as other:
+            lost.SimpleQueue("jobs").put({"n": 1})
+            self.assertEqual(lost.SimpleQueue("jobs").get(timeout=20).payload, {"n": 1})
+            self.assertEqual((self.plain.hlen("unacked"), self.plain.zcard("unacked_index")), (1, 1))
+            channel = other.default_channel
+            eventually(lambda: channel.qos.restore_visible(num=10) or self.plain.llen("jobs"))
+            message = other.SimpleQueue("jobs").get(timeout=20)
+            self.assertEqual((message.payload, message.delivery_info["redelivered"]), ({"n": 1}, True))
+            message.ack()
+            self.assertEqual(self.plain.exists("unacked", "unacked_index", "jobs"), 0)
+
+
+@contextlib.contextmanager
+def task_postrun_to(seen):
+    def note(args, **_):
+        seen.append(args[0])
+
+    signals.task_postrun.connect(note)
+    yield
+    signals.task_postrun.disconnect(note)
+
+
+# What the processes run.
+served = make(URL)
 
 
 if __name__ == "__main__":

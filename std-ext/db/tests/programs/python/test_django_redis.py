@@ -93,9 +93,27 @@ class DjangoRedis(Case):
         it.clear()
         self.assertEqual(self.keys(), [])
 
-    def test_other_types(self):
-        with self.lacks("SADD"):
-            cache.sadd("set", 1)
+    def test_sets(self):
+        self.assertEqual(cache.sadd("a", 1, "two", (3, 4)), 3)
+        self.assertEqual(cache.smembers("a"), {1, "two", (3, 4)})
+        self.assertEqual(cache.sadd("b", 1, 5), 2)
+        self.assertEqual((cache.sinter("a", "b"), cache.sdiff("b", "a")), ({1}, {5}))
+        self.assertEqual(cache.sunionstore("all", "a", "b"), 4)
+        self.assertEqual(cache.smismember("all", 5, 6), [True, False])
+        self.assertTrue(cache.smove("all", "other", 5))
+        self.assertEqual(cache.spop("other"), 5)
+        self.assertEqual(cache.srem("all", 1, "none"), 1)
+        self.assertEqual(set(cache.sscan_iter("all")), {"two", (3, 4)})
+        self.assertIn(cache.srandmember("all"), {"two", (3, 4)})
+
+    def test_sorted_sets(self):
+        self.assertEqual(cache.zadd("z", {"a": 1, "b": 2.5, "c": 4}), 3)
+        self.assertEqual(cache.zincrby("z", 2, "a"), 3.0)
+        self.assertEqual(cache.zrange("z", 0, -1, withscores=True), [("b", 2.5), ("a", 3.0), ("c", 4.0)])
+        self.assertEqual(cache.zrangebyscore("z", "(2.5", "+inf"), ["a", "c"])
+        self.assertEqual((cache.zrank("z", "c"), cache.zscore("z", "c"), cache.zcount("z", 3, 4)), (2, 4.0, 2))
+        self.assertEqual(cache.zpopmin("z"), ("b", 2.5))
+        self.assertEqual((cache.zremrangebyscore("z", 3, 3), cache.zcard("z")), (1, 1))
 
 
 if __name__ == "__main__":

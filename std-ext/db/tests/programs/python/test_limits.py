@@ -1,9 +1,9 @@
 """limits, the library of Flask-Limiter and slowapi."""
 
 import asyncio
+import time
 import unittest
 
-import redis
 from limits import parse, storage, strategies
 from limits.aio import storage as aio_storage
 from limits.aio import strategies as aio_strategies
@@ -42,15 +42,24 @@ class Limits(Case):
     def test_asyncio(self):
         async def hits():
             storage = aio_storage.RedisStorage(f"async+{URL}", implementation="redispy")
-            it = aio_strategies.FixedWindowRateLimiter(storage)
-            return [await it.hit(parse("2/minute"), "rose") for _ in range(3)]
+            kinds = aio_strategies.FixedWindowRateLimiter, aio_strategies.MovingWindowRateLimiter
+            return [[await it.hit(parse("2/minute"), it) for _ in range(3)] for it in (kind(storage) for kind in kinds)]
 
-        self.assertEqual(asyncio.run(hits()), [True, True, False])
+        self.assertEqual(asyncio.run(hits()), [[True, True, False]] * 2)
 
-    def test_refused(self):
-        # Its windows are lists.
-        with self.assertRaisesRegex(redis.ResponseError, "Unknown Redis command called from script"):
-            strategies.MovingWindowRateLimiter(self.storage).hit(parse("3/minute"), "rose")
+    def test_moving_window(self):
+        it, limit = strategies.MovingWindowRateLimiter(self.storage), parse("3/minute")
+        self.assertEqual([it.hit(limit, "rose") for _ in range(5)], [True] * 3 + [False] * 2)
+        self.assertTrue(it.hit(limit, "violet", cost=2))
+        self.assertFalse(it.test(limit, "violet", cost=2))
+        stats = it.get_window_stats(limit, "violet")
+        self.assertEqual(stats.remaining, 1)
+        self.assertTrue(50 < stats.reset_time - time.time() <= 61)
+        it.clear(limit, "rose")
+        self.assertTrue(it.hit(limit, "rose"))
+        second = parse("2/second")
+        self.assertEqual([it.hit(second, "rose") for _ in range(3)], [True, True, False])
+        eventually(lambda: it.hit(second, "rose"))
 
     def test_reset(self):
         it, limit = strategies.FixedWindowRateLimiter(self.storage), parse("1/minute")

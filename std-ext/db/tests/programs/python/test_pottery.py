@@ -1,11 +1,12 @@
-"""pottery: locks and numbers on most of three servers, and what it keeps in strings and hashes."""
+"""pottery: locks and numbers on most of three servers, and Python's containers. Its queue is a stream, and cannot run."""
 
 import threading
 import unittest
+from collections import Counter
 
 import redis
-from pottery import BloomFilter, HyperLogLog, NextID, RedisDict, RedisList, RedisSet, Redlock
-from pottery import ReleaseUnlockedLock, redis_cache
+from pottery import BloomFilter, HyperLogLog, NextID, RedisCounter, RedisDeque, RedisDict, RedisList, RedisSet
+from pottery import RedisSimpleQueue, Redlock, ReleaseUnlockedLock, redis_cache
 from support import PORTS, Case
 
 
@@ -80,11 +81,53 @@ class Pottery(Case):
         double.cache_clear()
         self.assertEqual([double(2), calls], [4, [2, 3, 2]])
 
+    def test_lists(self):
+        it = RedisList(range(5), redis=self.one, key="list")
+        it.append("rose")
+        it[1:3] = ["x", "y"]
+        it.insert(0, [1, {"a": None}])
+        del it[1]
+        it.remove(4)
+        self.assertEqual(it, [[1, {"a": None}], "x", "y", 3, "rose"])
+        self.assertEqual((it.pop(), it.pop(0), it[-1], len(it)), ("rose", [1, {"a": None}], 3, 3))
+        it.extend(range(100))
+        self.assertEqual(it.to_list()[-98:], list(range(2, 100)))
+        numbers = RedisList([3, 1, 2], redis=self.one, key="numbers")
+        numbers.sort(reverse=True)
+        self.assertEqual(numbers, [3, 2, 1])
+        latest = RedisDeque([1, 2, 3], maxlen=3, redis=self.one, key="deque")
+        latest.append(4)
+        latest.rotate(1)
+        self.assertEqual((list(latest), latest.popleft(), latest.pop()), ([4, 2, 3], 4, 3))
+
+    def test_sets(self):
+        it = RedisSet([1, "two", 3.5], redis=self.one, key="set")
+        it.add("five")
+        it.discard("none")
+        it.remove(1)
+        self.assertRaises(KeyError, it.remove, 1)
+        self.assertTrue("two" in it and 1 not in it and it.issuperset({"five"}))
+        other = RedisSet(["two", "six"], redis=self.one, key="other")
+        self.assertEqual((it.intersection(other), other.difference(it)), ({"two"}, {"six"}))
+        other.update(it)
+        self.assertEqual((len(other), other.isdisjoint({"seven"})), (4, True))
+        it.update(range(1000))
+        self.assertEqual(sum(item for item in it if isinstance(item, int)), 499_500)
+        self.assertEqual(list(it.contains_many(1, 999, 1000)), [True, True, False])
+        while it:
+            it.pop()
+        self.assertEqual(self.keys(), ["other"])
+
+    def test_counters(self):
+        it = RedisCounter("abracadabra", redis=self.one, key="counter")
+        it.subtract("ab")
+        it.update(c=2)
+        self.assertEqual(it.most_common(2), [("a", 4), ("c", 3)])
+        self.assertEqual(it + Counter("aaa"), Counter(a=7, c=3, r=2, b=1, d=1))
+
     def test_what_it_cannot_keep(self):
-        with self.lacks("RPUSH"):
-            RedisList([1], redis=self.one, key="list")
-        with self.lacks("SADD"):
-            RedisSet([1], redis=self.one, key="set")
+        with self.lacks("XADD"):
+            RedisSimpleQueue(redis=self.one, key="queue").put(1)
 
 
 if __name__ == "__main__":
