@@ -6,7 +6,9 @@ use crate::command::reply::{ReplyKind, error_text};
 use crate::command::rows::{Run, command};
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyRange, KeyUse, OW, RO, UPDATE, key, unknown};
-use crate::command::table::{self, CommandSpec, Id, Row};
+use crate::command::table::{self, Row};
+#[cfg(feature = "scripts")]
+use crate::command::table::{CommandSpec, Id};
 use crate::number;
 use crate::request::{MultiKeyOp, Query, RequestError, Sort, SortBy};
 
