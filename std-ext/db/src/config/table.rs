@@ -257,7 +257,7 @@ const MEMORY: &[Setting] = &[
         "set-max-intset-entries",
         ValueKind::Number { min: 0, max: 9_223_372_036_854_775_807 },
         "512",
-        "Members up to which `OBJECT ENCODING` calls a set of integers an intset. Its members are shown in numeric order.",
+        "Members up to which `OBJECT ENCODING` calls a set of integers an intset, whose members are shown in order.",
     ),
     modifiable(
         "zset-max-listpack-entries",

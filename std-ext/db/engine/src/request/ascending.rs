@@ -2,7 +2,7 @@
 
 use super::packed::Packer;
 use super::score::Score;
-use super::value::ValueType;
+use super::value_type::ValueType;
 
 /// Returns the packed members of a sorted set, or of a part of one, in ascending order, as values are stored.
 pub fn ascending(members: Packer) -> Packer {

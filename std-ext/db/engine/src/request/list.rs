@@ -75,8 +75,8 @@ pub enum ListChange<'a> {
     /// [`RequestError::NoSuchKey`](super::RequestError::NoSuchKey), or
     /// [`RequestError::IndexOutOfRange`](super::RequestError::IndexOutOfRange).
     Set(i64, &'a [u8]),
-    /// Inserts an element beside the first one that equals another. [`Answer::Int`](super::Answer::Int), the new length;
-    /// 0 if the key is missing, -1 if there is no such element. O(n).
+    /// Inserts an element beside the first one that equals another. [`Answer::Int`](super::Answer::Int), the new
+    /// length; 0 if the key is missing, -1 if there is no such element. O(n).
     Insert {
         /// Whether it comes before that element, and not behind it.
         before: bool,

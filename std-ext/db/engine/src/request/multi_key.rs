@@ -10,7 +10,8 @@ use super::{
 pub enum MultiKeyOp<'a> {
     /// Stores all pairs in order, without expiration. [`Answer::Done`](super::Answer::Done).
     SetAll(&'a [(&'a [u8], &'a [u8])]),
-    /// Stores all pairs in order, and gives their keys an expiration. [`Answer::Int`](super::Answer::Int) 1, or 0 if `exist` forbids it.
+    /// Stores all pairs in order, and gives their keys an expiration. [`Answer::Int`](super::Answer::Int) 1, or 0 if
+    /// `exist` forbids it.
     SetAllIf {
         /// The keys and values.
         pairs: &'a [(&'a [u8], &'a [u8])],
@@ -21,8 +22,9 @@ pub enum MultiKeyOp<'a> {
     },
     /// Removes all keys. [`Answer::Int`](super::Answer::Int), how many existed.
     DeleteAll(&'a [&'a [u8]]),
-    /// Moves a key's value and expiration to another key. [`Answer::Done`](super::Answer::Done) or [`RequestError::NoSuchKey`](super::RequestError::NoSuchKey); with
-    /// `if_absent`, [`Answer::Int`](super::Answer::Int) 1, or 0 if the other key exists.
+    /// Moves a key's value and expiration to another key. [`Answer::Done`](super::Answer::Done) or
+    /// [`RequestError::NoSuchKey`](super::RequestError::NoSuchKey); with `if_absent`,
+    /// [`Answer::Int`](super::Answer::Int) 1, or 0 if the other key exists.
     Rename {
         /// The old key.
         from: &'a [u8],
@@ -41,16 +43,16 @@ pub enum MultiKeyOp<'a> {
         /// The keys of the values.
         keys: &'a [&'a [u8]],
     },
-    /// Moves a key to another database, with its expiration. [`Answer::Int`](super::Answer::Int) 1, or 0 if the key does not exist, or
-    /// exists there.
+    /// Moves a key to another database, with its expiration. [`Answer::Int`](super::Answer::Int) 1, or 0 if the key
+    /// does not exist, or exists there.
     Move {
         /// The key.
         key: &'a [u8],
         /// The other database.
         to: u16,
     },
-    /// Copies a key's value and expiration to another key. [`Answer::Int`](super::Answer::Int) 1, or 0 if the key does not exist, or the
-    /// other key exists.
+    /// Copies a key's value and expiration to another key. [`Answer::Int`](super::Answer::Int) 1, or 0 if the key does
+    /// not exist, or the other key exists.
     Copy {
         /// The key.
         from: &'a [u8],
@@ -93,8 +95,8 @@ pub enum MultiKeyOp<'a> {
         /// The end at which it is put.
         put: End,
     },
-    /// Takes elements from the first of several keys that exists. [`Answer::Elements`](super::Answer::Elements), that key and the elements; or
-    /// [`Answer::Nil`](super::Answer::Nil) if none exists.
+    /// Takes elements from the first of several keys that exists. [`Answer::Elements`](super::Answer::Elements), that
+    /// key and the elements; or [`Answer::Nil`](super::Answer::Nil) if none exists.
     PopFirst {
         /// The keys.
         keys: &'a [&'a [u8]],

@@ -13,7 +13,7 @@
 //! entries are added to those before. So nobody needs the memory for a whole one.
 
 use super::score::Score;
-use super::value::{OwnedValue, ValueType};
+use super::value_type::ValueType;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -250,8 +250,8 @@ impl Packer {
         self.bytes[0] = self.bytes[0] & TYPE | tree | table;
     }
 
-    /// Adds an entry at the end. The caller makes sure that the name is not there, unless this is a list. Lists and sets
-    /// have no values.
+    /// Adds an entry at the end. The caller makes sure that the name is not there, unless this is a list. Lists and
+    /// sets have no values.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         push(name, &mut self.bytes);
         if self.packed().value_type().has_values() {
@@ -336,11 +336,6 @@ impl Packer {
     #[inline]
     pub fn packed(&self) -> Packed<'_> {
         Packed { bytes: &self.bytes }
-    }
-
-    /// Returns the value with its bytes.
-    pub fn into_owned(self) -> OwnedValue {
-        OwnedValue::packed(self.bytes)
     }
 
     pub(crate) fn into_buffer(self) -> Vec<u8> {

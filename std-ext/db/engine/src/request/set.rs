@@ -10,9 +10,9 @@ pub enum SetQuery<'a> {
     Contains(&'a [u8]),
     /// The same for each of these: [`Answer::Fields`](super::Answer::Fields).
     ContainsAll(&'a [&'a [u8]]),
-    /// All members: [`Answer::Elements`](super::Answer::Elements). Integers alone are in the order of the numbers, up to
-    /// [`EncodingLimit::SetIntegers`](crate::EncodingLimit) of them. The order of others means nothing, and is the same
-    /// on every node of a cluster.
+    /// All members: [`Answer::Elements`](super::Answer::Elements). Integers alone are in the order of the numbers, up
+    /// to [`EncodingLimit::SetIntegers`](crate::EncodingLimit) of them. The order of others means nothing, and is the
+    /// same on every node of a cluster.
     All {
         /// The answer ends once its reply takes more bytes than this.
         most: usize,
@@ -69,8 +69,8 @@ impl SetChange<'_> {
         }
     }
 
-    /// Returns the bytes that the log gets of it at most, besides the key. The members that a [`Pop`](Self::Pop) removes
-    /// are not counted.
+    /// Returns the bytes that the log gets of it at most, besides the key. The members that a [`Pop`](Self::Pop)
+    /// removes are not counted.
     pub(crate) fn logged_bytes(&self) -> usize {
         /// The length of a member.
         const LENGTH: usize = 5;

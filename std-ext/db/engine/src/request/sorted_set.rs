@@ -125,8 +125,8 @@ pub enum SortedSetChange<'a> {
         counts_changed: bool,
     },
     /// Adds to the score of a member, which counts as 0 if the member is missing.
-    /// [`Answer::Score`](super::Answer::Score), the sum; or [`Answer::Nil`](super::Answer::Nil) if the condition forbids
-    /// it. If the sum of two infinities is none,
+    /// [`Answer::Score`](super::Answer::Score), the sum; or [`Answer::Nil`](super::Answer::Nil) if the condition
+    /// forbids it. If the sum of two infinities is none,
     /// [`RequestError::ScoreNotANumber`](super::RequestError::ScoreNotANumber).
     Increment {
         /// The member.

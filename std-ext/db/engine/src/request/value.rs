@@ -1,44 +1,8 @@
 //! Whole values, as the log, snapshots, dumps and the nodes of a cluster exchange them.
 
-use super::packed::Packed;
+use super::packed::{Packed, Packer};
+use super::value_type::ValueType;
 use std::fmt;
-
-/// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    /// Bytes.
-    String = 0,
-    /// Fields with a value each.
-    Hash = 1,
-    /// Elements in an order.
-    List = 2,
-    /// Members, each of them once.
-    Set = 3,
-    /// Members with a score each, in the order of the scores.
-    SortedSet = 4,
-}
-
-impl ValueType {
-    /// All types.
-    pub const ALL: [Self; 5] = [Self::String, Self::Hash, Self::List, Self::Set, Self::SortedSet];
-
-    /// Returns Redis's name of the type.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::String => "string",
-            Self::Hash => "hash",
-            Self::List => "list",
-            Self::Set => "set",
-            Self::SortedSet => "zset",
-        }
-    }
-
-    /// Returns whether the entries of a packed value of the type have values.
-    #[inline]
-    pub(super) fn has_values(self) -> bool {
-        matches!(self, Self::Hash | Self::SortedSet)
-    }
-}
 
 /// A whole value, or a part of a long one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +56,13 @@ impl<'a> StoredValue<'a> {
     }
 }
 
+impl Packer {
+    /// Returns the value with its bytes.
+    pub fn into_owned(self) -> OwnedValue {
+        OwnedValue { is_string: false, bytes: self.into_buffer() }
+    }
+}
+
 /// A whole value, or a part of a long one, that owns its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnedValue {
@@ -109,11 +80,6 @@ impl OwnedValue {
     pub fn typed(bytes: Vec<u8>) -> Option<Self> {
         StoredValue::of_typed(&bytes)?;
         Some(Self { is_string: false, bytes })
-    }
-
-    /// Returns the value of bytes that were packed.
-    pub(super) fn packed(bytes: Vec<u8>) -> Self {
-        Self { is_string: false, bytes }
     }
 
     /// Returns the value.

@@ -16,6 +16,7 @@ mod move_member;
 mod moved_tests;
 mod multi_key;
 mod multi_read;
+
 #[cfg(test)]
 mod ownership_tests;
 mod read;
@@ -28,6 +29,7 @@ mod scan;
 mod sorted;
 mod store_combination;
 mod store_range;
+mod stored_sort;
 mod taken_elements;
 mod transaction;
 mod waiting;
@@ -41,7 +43,7 @@ use crate::state::counters::Counters;
 use crate::state::databases::Keyspace;
 use crate::state::noted_events::missed_key;
 use crate::state::ownership::Confirmed;
-use crate::state::shard::ShardReader;
+use crate::state::shard::{Core, Shard, ShardReader};
 use crate::state::waiters::serve::MoveKey;
 use hedgerow::left_right::Lookup;
 use multi_read::MultiRead;
@@ -483,18 +485,9 @@ impl Session {
                     unreachable!("those are never queued")
                 }
             }
-            loop {
-                if self.entry.len() >= state.longest_entry {
-                    made = state.log_and_publish(shard, &mut core, time, &self.entry);
-                    self.entry.truncate(head);
-                }
-                if !core.waiters.has_ready() {
-                    break;
-                }
-                // Before the next change of this pipeline, as in Redis.
-                let of = (self.database, time);
-                state.serve_shard(&mut core, of, &mut self.entry, &mut self.moves);
-            }
+            let of = (self.database, time);
+            let written = (head, &mut self.entry, &mut self.moves);
+            made = made.max(end_change((state, shard), &mut core, of, written));
             if !self.moves.is_empty() {
                 break;
             }
@@ -526,5 +519,26 @@ impl Session {
     /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Writes an entry that has become long, and serves clients that wait, before the next change of a pipeline, as in
+/// Redis. Returns the last entry that was written. The entry that is built begins with `head` bytes without a change.
+fn end_change(
+    (state, shard): (&State, &Shard),
+    core: &mut Core,
+    (database, time): (u16, u64),
+    (head, entry, moves): (usize, &mut Vec<u8>, &mut VecDeque<MoveKey>),
+) -> Lsn {
+    let mut made = 0;
+    loop {
+        if entry.len() >= state.longest_entry {
+            made = state.log_and_publish(shard, core, time, entry);
+            entry.truncate(head);
+        }
+        if !core.waiters.has_ready() {
+            return made;
+        }
+        state.serve_shard(core, (database, time), entry, moves);
     }
 }

@@ -130,9 +130,9 @@ impl MultiRead {
         Some(found)
     }
 
-    /// Calls `with` with a snapshot of these keys, or without one if the group does not have all of their slots. Returns
-    /// the log entry that must be committed before anything of it is shown; nothing, without a call, if the database
-    /// does not have the keyspace any more.
+    /// Calls `with` with a snapshot of these keys, or without one if the group does not have all of their slots.
+    /// Returns the log entry that must be committed before anything of it is shown; nothing, without a call, if the
+    /// database does not have the keyspace any more.
     fn in_snapshot<'k>(
         &mut self,
         (state, readers, keyspace): (&State, &[ShardReader], Keyspace),

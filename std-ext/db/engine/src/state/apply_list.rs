@@ -1,5 +1,5 @@
-//! Applying changes of lists. The log contains splices: where elements were removed, how many, and what was put in their
-//! place.
+//! Applying changes of lists. The log contains splices: where elements were removed, how many, and what was put in
+//! their place.
 
 use crate::log::change;
 use crate::request::{

@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const HAS_TTL: u16 = 1 << 15;
 const SPECIAL: u16 = 1 << 14;
 const LENGTH: u16 = SPECIAL - 1;
-/// In place of the length: the value is compressed, in a rope, or in the tree of a type, whose number is added; or it is
-/// packed, of as many bytes more than [`PACKED`].
+/// In place of the length: the value is compressed, in a rope, or in the tree of a type, whose number is added; or it
+/// is packed, of as many bytes more than [`PACKED`].
 const TICKET: u16 = 0;
 const ROPE: u16 = 1;
 const TREE: u16 = 2;

@@ -1,8 +1,8 @@
 //! A persistent B+-tree of byte strings, for the values of keys that are collections.
 //!
 //! The tree orders its entries by the bytes of their keys; callers choose what these mean. A hash stores each field
-//! after its 32-bit hash, so that the first bytes find it. A sorted set has two entries for each member: one that begins
-//! with the member's hash and has the score as its value, and one that begins with the score.
+//! after its 32-bit hash, so that the first bytes find it. A sorted set has two entries for each member: one that
+//! begins with the member's hash and has the score as its value, and one that begins with the score.
 //!
 //! A *sequence* is a tree whose keys are all empty. Its entries have the order in which they were put at their indexes,
 //! which the counts of inner nodes find: [`Tree::insert_at`] and others. Everything else is the same.

@@ -78,8 +78,8 @@ impl PayloadItems<'_> {
         })
     }
 
-    /// Returns the next member of a sorted set with its score, which is no NaN, or `None` after the last, in the order of
-    /// the payload. Also `None` if it is no sorted set.
+    /// Returns the next member of a sorted set with its score, which is no NaN, or `None` after the last, in the order
+    /// of the payload. Also `None` if it is no sorted set.
     ///
     /// # Errors
     /// As for [`element`](Self::element).

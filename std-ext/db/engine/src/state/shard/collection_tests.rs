@@ -1,4 +1,5 @@
-//! Values of all types but string beside a model, through changes, publications, undone changes, rollbacks, renames and snapshots.
+//! Values of all types but string beside a model, through changes, publications, undone changes, rollbacks, renames and
+//! snapshots.
 
 use super::*;
 use crate::Options;

@@ -49,8 +49,8 @@ impl Tree {
         self.bytes
     }
 
-    /// Returns the window of the youngest block: that in which the version was made, or an earlier one if it consists of
-    /// a subtree of the version before.
+    /// Returns the window of the youngest block: that in which the version was made, or an earlier one if it consists
+    /// of a subtree of the version before.
     pub(crate) fn birth(self) -> u64 {
         self.root.birth()
     }

@@ -1,7 +1,5 @@
 //! Random entries of a value.
 
-use super::hash::HashValue;
-use super::set::SetValue;
 use crate::state::random::Random;
 use std::collections::HashSet;
 
@@ -16,38 +14,6 @@ pub(crate) trait Entries: Copy {
 
     /// Calls `each` with all entries, until it returns false.
     fn each(self, each: &mut dyn FnMut(Self::Entry) -> bool);
-}
-
-impl<'a> Entries for HashValue<'a> {
-    type Entry = (&'a [u8], &'a [u8]);
-
-    fn number(self) -> usize {
-        self.len()
-    }
-
-    fn at(self, index: usize) -> Option<Self::Entry> {
-        self.nth(index)
-    }
-
-    fn each(self, each: &mut dyn FnMut(Self::Entry) -> bool) {
-        self.visit(&mut |field, value| each((field, value)));
-    }
-}
-
-impl<'a> Entries for SetValue<'a> {
-    type Entry = &'a [u8];
-
-    fn number(self) -> usize {
-        self.len()
-    }
-
-    fn at(self, index: usize) -> Option<Self::Entry> {
-        self.nth(index)
-    }
-
-    fn each(self, each: &mut dyn FnMut(Self::Entry) -> bool) {
-        self.visit(each);
-    }
 }
 
 /// Returns a random entry; `None` if there are none.

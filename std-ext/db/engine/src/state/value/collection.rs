@@ -6,7 +6,7 @@
 //! The trees of hashes and sets are in the order of a hash of the name; that of a list is in the list's order, and its
 //! keys are empty. That of a sorted set has each member twice: see [`super::sorted_set`].
 
-use super::sorted_set;
+use super::scored_entry;
 use crate::request::{Packed, Packer, ValueType};
 use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::tree::{Edit, Key, Tree, TreePart, TreeView};
@@ -109,8 +109,8 @@ impl<'a> Collection<'a> {
         };
         let _ = match value_type {
             ValueType::List => tree.view().iter().all(|(_, element)| each(element, b"")),
-            ValueType::SortedSet => sorted_set::entries(tree)
-                .all(|entry| each(sorted_set::member(entry), sorted_set::stored_score(entry))),
+            ValueType::SortedSet => scored_entry::entries(tree.view())
+                .all(|entry| each(scored_entry::member(entry), scored_entry::stored_score(entry))),
             _ => tree.view().iter().all(|(key, value)| each(&key[PREFIX..], value)),
         };
     }

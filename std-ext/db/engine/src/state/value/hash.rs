@@ -1,5 +1,6 @@
 //! Hashes. A short one is in the order in which its fields were added; a longer one in that of a hash of the fields.
 
+use super::choose::Entries;
 use super::collection::{Collection, CollectionEdit, Form, PREFIX, key};
 use crate::request::ValueType;
 
@@ -47,6 +48,22 @@ impl<'a> HashValue<'a> {
         each: &mut dyn FnMut(&'a [u8], &'a [u8]),
     ) -> u64 {
         self.0.scan(cursor, count, each)
+    }
+}
+
+impl<'a> Entries for HashValue<'a> {
+    type Entry = (&'a [u8], &'a [u8]);
+
+    fn number(self) -> usize {
+        self.len()
+    }
+
+    fn at(self, index: usize) -> Option<Self::Entry> {
+        self.nth(index)
+    }
+
+    fn each(self, each: &mut dyn FnMut(Self::Entry) -> bool) {
+        self.visit(&mut |field, value| each((field, value)));
     }
 }
 

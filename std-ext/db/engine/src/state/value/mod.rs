@@ -7,6 +7,7 @@ pub(crate) mod choose;
 pub mod collection;
 pub mod hash;
 pub mod list;
+mod scored_entry;
 pub mod set;
 mod sorted_range;
 pub mod sorted_set;

@@ -1,5 +1,6 @@
 //! Sets. A short one is in the order in which its members were added; a longer one in that of a hash of the members.
 
+use super::choose::Entries;
 use super::collection::{Collection, CollectionEdit, Form, PREFIX, key};
 use crate::number;
 use crate::request::ValueType;
@@ -69,6 +70,22 @@ impl<'a> SetValue<'a> {
 pub(crate) fn sort_integers(members: &mut [&[u8]]) {
     // An integer has one text.
     members.sort_unstable_by_key(|member| number::integer(member));
+}
+
+impl<'a> Entries for SetValue<'a> {
+    type Entry = &'a [u8];
+
+    fn number(self) -> usize {
+        self.len()
+    }
+
+    fn at(self, index: usize) -> Option<Self::Entry> {
+        self.nth(index)
+    }
+
+    fn each(self, each: &mut dyn FnMut(Self::Entry) -> bool) {
+        self.visit(each);
+    }
 }
 
 impl CollectionEdit<'_> {

@@ -1,7 +1,8 @@
 //! Ranges of sorted sets: from what a request names to indices.
 
 use super::collection::Collection;
-use super::sorted_set::{SortedSetValue, member, parse, stored_score};
+use super::scored_entry::{member, stored_score};
+use super::sorted_set::{SortedSetValue, parse};
 use crate::request::{Score, SortedSetRange, SortedSetSelection};
 use std::ops::{Bound, Range};
 

@@ -11,51 +11,20 @@
 //! first; -0 has the place of 0, to which it is equal.
 
 use super::choose::Entries;
-use super::collection::{Collection, CollectionEdit, CollectionTree, Form, order, scan_entries};
-use crate::request::{SCORE_BYTES, Score, ValueType};
+use super::collection::{Collection, CollectionEdit, Form, order, scan_entries};
+use super::scored_entry::{member, prefix, stored_score};
+use crate::request::{Score, ValueType};
 use crate::state::tree::Key;
 use std::cmp::Ordering;
-
-/// The first byte of an entry that is in the order of scores.
-const BY_SCORE: u8 = 0x80;
-/// Bytes of the key of such an entry before the member.
-const SCORED: usize = 1 + SCORE_BYTES;
 
 /// A sorted set as a record stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SortedSetValue<'a>(pub(super) Collection<'a>);
 
-/// The key and the value of an entry in the order of scores.
-type Scored<'a> = (&'a [u8], &'a [u8]);
-
 /// Returns the key of a member by itself.
 #[inline]
 fn member_key(member: &[u8]) -> Key<'_> {
     Key::new(&(order(member) >> 1).to_be_bytes(), member)
-}
-
-/// Returns the beginning of the keys with a score.
-#[inline]
-fn prefix(score: Score) -> [u8; SCORED] {
-    let mut prefix = [BY_SCORE; SCORED];
-    prefix[1..].copy_from_slice(&score.unsigned_zero().bytes());
-    prefix
-}
-
-/// Returns the entries of a tree in the order of scores.
-pub(super) fn entries(tree: CollectionTree<'_>) -> impl Iterator<Item = Scored<'_>> {
-    let view = tree.view();
-    view.iter_from_nth(view.len() / 2)
-}
-
-/// Returns the member of an entry.
-pub(super) fn member((key, _): Scored<'_>) -> &[u8] {
-    &key[SCORED..]
-}
-
-/// Returns the bytes of an entry's score.
-pub(super) fn stored_score((key, value): Scored<'_>) -> &[u8] {
-    if value.is_empty() { &key[1..SCORED] } else { value }
 }
 
 /// Returns the score that these bytes store. They were checked when they were stored.

@@ -2,8 +2,9 @@
 //! 6.2 ziplists, and Redis before 2.6 zipmaps; all of them intsets, for sets of integers.
 //!
 //! Everything that Redis checks with `sanitize-dump-payload yes` is checked here: totals in headers, the sizes that
-//! link an element to the one before, that each element ends before the buffer does, and the order of an intset. In addition, the end mark of a
-//! zipmap has to be its last byte, and no number of a listpack may extend into the element in front of it.
+//! link an element to the one before, that each element ends before the buffer does, and the order of an intset. In
+//! addition, the end mark of a zipmap has to be its last byte, and no number of a listpack may extend into the element
+//! in front of it.
 //!
 //! An element is checked when it is read, so damage may be found after other elements were returned.
 
