@@ -1,9 +1,14 @@
 //! Changes of one key.
 
-use super::{
-    Field, HashChange, ListChange, LongDouble, Packed, SetChange, SortedSetChange, StoredValue,
-    ValueType,
-};
+use super::LongDouble;
+use super::bits::Field;
+use super::hash::HashChange;
+use super::list::ListChange;
+use super::packed::Packed;
+use super::set::SetChange;
+use super::sorted_set::SortedSetChange;
+use super::value::StoredValue;
+use super::value_type::ValueType;
 
 /// How a key was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

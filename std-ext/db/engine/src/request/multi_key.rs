@@ -1,9 +1,13 @@
 //! Atomic changes of several keys.
 
-use super::{
-    Bitwise, Change, Combination, End, Expiry, GeoSearch, ListChange, Sort, SortedSetChange,
-    SortedSetSelection, ValueType,
-};
+use super::bits::Bitwise;
+use super::change::{Change, Expiry};
+use super::combination::Combination;
+use super::geo::GeoSearch;
+use super::list::{End, ListChange};
+use super::sort::Sort;
+use super::sorted_set::{SortedSetChange, SortedSetSelection};
+use super::value_type::ValueType;
 
 /// An atomic change of several keys: every reader sees all of it or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ macro_rules! with_families {
     ($then:ident) => {
         $then! {
             strings hashes lists blocking sets set_combinations sorted_sets sorted_set_combinations geo keyspace
-            expiration bits hyperloglog sort databases dump migrate object client acl transaction pubsub scripting server
-            command_info config info memory slowlog latency monitor debug module replication cluster
+            expiration bits hyperloglog sort databases dump migrate object client acl transaction pubsub scripting
+            server command_info config info memory slowlog latency monitor debug module replication cluster
         }
     };
 }
@@ -128,8 +128,8 @@ ids! {
     MOVE "move", MULTI "multi", OBJECT "object", PFCOUNT "pfcount", PING "ping", PSUBSCRIBE "psubscribe",
     PUBLISH "publish", PUNSUBSCRIBE "punsubscribe", QUIT "quit", RANDOMKEY "randomkey", RESET "reset",
     RESTORE "restore", SCAN "scan", SCRIPT "script", SELECT "select", SET "set", SHUTDOWN "shutdown",
-    SORT "sort", SORT_RO "sort_ro", SPUBLISH "spublish", SSUBSCRIBE "ssubscribe", SUBSCRIBE "subscribe", SUNSUBSCRIBE "sunsubscribe",
-    SWAPDB "swapdb", TIME "time", UNSUBSCRIBE "unsubscribe", WATCH "watch",
+    SORT "sort", SORT_RO "sort_ro", SPUBLISH "spublish", SSUBSCRIBE "ssubscribe", SUBSCRIBE "subscribe",
+    SUNSUBSCRIBE "sunsubscribe", SWAPDB "swapdb", TIME "time", UNSUBSCRIBE "unsubscribe", WATCH "watch",
 }
 
 #[cfg(test)]
