@@ -26,7 +26,8 @@ stage_clients() {
     python3 std-ext/db/tests/clients/random_commands.py "$target/release/hedgerow-db" --seconds 300
     # They install many packages. The script says if a registry does not answer, or a package is missing.
     apt-get update -qq -o APT::Update::Error-Mode=any && apt-get install -y -qq --no-install-recommends ruby-redis \
-        ruby-activesupport ruby-redis-store php-cli php-redis php-symfony-cache >/dev/null || true
+        ruby-activesupport ruby-redis-store ruby-sidekiq php-cli php-redis php-symfony-cache php-symfony-lock \
+        php-symfony-semaphore >/dev/null || true
     std-ext/db/tests/programs/run "$target/release/hedgerow-db"
     redis_py_suite "$target/release/hedgerow-db"
     # These take half an hour, and need Debian's source packages.
