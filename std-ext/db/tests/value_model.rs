@@ -284,7 +284,7 @@ impl Parts {
 }
 
 fn any_score(random: &mut Random) -> Score {
-    let number = random.of(&[0.0, -0.0, 1.0, 1.5, -3.25, f64::INFINITY, f64::NEG_INFINITY, 1e300]);
+    let number = random.of(&[0.0, -1.0, 1.0, 1.5, -3.25, f64::INFINITY, f64::NEG_INFINITY, 1e300]);
     let number = if random.below(2) == 0 { number } else { f64::from(random.below(100) as u32) };
     Score::new(number).unwrap()
 }

@@ -11,6 +11,7 @@ use hedgerow_db_formats::resp::Protocol;
 use hedgerow_db_formats::resp::parse::{Limits, ParseError, ParsedItem, Requests};
 use hedgerow_db_formats::resp::read::{self, Reply};
 use hedgerow_db_formats::resp::write::{self, RespWriter};
+use hedgerow_db_formats::score;
 
 /// Pseudo-random numbers, the same each time.
 struct Dice(u64);
@@ -205,7 +206,7 @@ fn written(reply: &Reply, out: &mut RespWriter<'_>) {
 fn plain(reply: &Reply) -> Reply {
     let all = |many: &[Reply]| many.iter().map(plain).collect();
     match reply {
-        Reply::Double(x) => Reply::Bulk(x.to_string().into_bytes()),
+        Reply::Double(x) => score::with_text(*x, |text| Reply::Bulk(text.to_vec())),
         Reply::Boolean(yes) => Reply::Integer((*yes).into()),
         Reply::BigNumber(text) | Reply::Verbatim(_, text) => Reply::Bulk(text.clone()),
         Reply::Array(many) | Reply::Set(many) | Reply::Push(many) => Reply::Array(all(many)),
