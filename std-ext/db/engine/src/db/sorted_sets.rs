@@ -167,7 +167,8 @@ impl Db {
         key: impl AsRef<[u8]>,
         member: impl AsRef<[u8]>,
     ) -> Result<bool, Error> {
-        let remove = SortedSetChange::Remove(&[member.as_ref()]);
+        let members = [member.as_ref()];
+        let remove = SortedSetChange::Remove(&members);
         Ok(self.change_sorted_set(key.as_ref(), remove, int)? == 1)
     }
 
