@@ -201,10 +201,14 @@ impl<'s, 'a, W> PopArguments<'s, 'a, W> {
         let (what, mut count) = (what(named)?, 1);
         match rest {
             [] => {}
-            [option, number] if is(option, "count") => {
+            [option, number, rest @ ..] if is(option, "count") => {
                 let number = number::integer(number).and_then(|count| usize::try_from(count).ok());
                 let number = number.filter(|count| *count > 0);
                 count = number.ok_or("ERR count should be greater than 0")?;
+                // Once, which Redis notices behind the number.
+                if !rest.is_empty() {
+                    return Err(SYNTAX);
+                }
             }
             _ => return Err(SYNTAX),
         }
