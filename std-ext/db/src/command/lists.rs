@@ -178,6 +178,11 @@ fn integer(argument: &[u8]) -> Result<i64, CommandError> {
     number::integer(argument).ok_or(NOT_AN_INTEGER)
 }
 
+/// Reads a number that is not negative.
+fn natural(argument: &[u8]) -> Option<usize> {
+    number::integer(argument).and_then(|number| usize::try_from(number).ok())
+}
+
 /// The arguments of a command that pops from the first of several keys that has elements, from the number of keys on.
 pub(super) struct PopArguments<'s, 'a, W> {
     pub(super) keys: &'s [&'a [u8]],
@@ -202,8 +207,7 @@ impl<'s, 'a, W> PopArguments<'s, 'a, W> {
         match rest {
             [] => {}
             [option, number, rest @ ..] if is(option, "count") => {
-                let number = number::integer(number).and_then(|count| usize::try_from(count).ok());
-                let number = number.filter(|count| *count > 0);
+                let number = natural(number).filter(|count| *count > 0);
                 count = number.ok_or("ERR count should be greater than 0")?;
                 // Once, which Redis notices behind the number.
                 if !rest.is_empty() {
@@ -239,10 +243,7 @@ impl<'a> Execution<'_, 'a> {
         let most = self.room();
         let (count, kind) = match &arguments[2..] {
             [] => (None, ReplyKind::Value),
-            [count] => {
-                let count = number::integer(count).and_then(|count| usize::try_from(count).ok());
-                (Some(count.ok_or(NOT_POSITIVE)?), ReplyKind::ElementsOrNull)
-            }
+            [count] => (Some(natural(count).ok_or(NOT_POSITIVE)?), ReplyKind::ElementsOrNull),
             _ => return Err(wrong_number(name)),
         };
         self.change(arguments[1], Change::List(ListChange::Pop { end, count, most }), kind)
@@ -269,8 +270,6 @@ impl<'a> Execution<'_, 'a> {
     /// LPOS.
     fn list_positions(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let (mut rank, mut count, mut compared, mut rest) = (1, None, 0, &arguments[3..]);
-        let natural =
-            |number: &[u8]| number::integer(number).and_then(|number| usize::try_from(number).ok());
         loop {
             rest = match rest {
                 [] => break,
