@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// The programs of the clients in other languages.
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
+/// How long a client may fail before it says why.
+const SILENT: Duration = Duration::from_secs(10);
+
 /// A client that writes.
 pub(crate) struct Writer {
     pub(crate) name: &'static str,
@@ -194,7 +197,12 @@ pub(crate) fn serve(
                         gap = gap.max(last.elapsed());
                         last = Instant::now();
                     }
-                    Err(_) => errors += 1,
+                    Err(why) => {
+                        errors += 1;
+                        if last.elapsed() > SILENT {
+                            println!("{name} has not written for {:?}: {why}", last.elapsed());
+                        }
+                    }
                 }
                 std::thread::sleep(pace);
             }

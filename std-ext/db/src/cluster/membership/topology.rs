@@ -30,6 +30,8 @@ pub(in crate::cluster) struct Topology {
     /// The primary, or the last one.
     primary: Option<NodeId>,
     nodes: HashMap<NodeId, LastRegistration>,
+    /// Whether the registrations have been read.
+    has_read: bool,
     /// The primaries of the other groups, or the last ones, with their epochs.
     others: BTreeMap<u32, (u64, NodeId)>,
     /// Lines of `tail`, oldest first.
@@ -70,7 +72,21 @@ impl Topology {
         let others = BTreeMap::new();
         let map = SlotMap::divided(groups);
         let owned = (u64::MAX, SlotSet::of_range(0..0));
-        Self { own, group, cluster, owners, map, owned, members, primary, nodes, others, lines }
+        let has_read = false;
+        Self {
+            own,
+            group,
+            cluster,
+            owners,
+            map,
+            owned,
+            members,
+            primary,
+            nodes,
+            has_read,
+            others,
+            lines,
+        }
     }
 
     /// Sets the published map of slots.
@@ -121,6 +137,7 @@ impl Topology {
 
     /// Notes the nodes that are registered.
     pub(in crate::cluster) fn set_nodes(&mut self, nodes: Vec<RegisteredNode>, now: u64) {
+        self.has_read = true;
         for (id, seen) in &mut self.nodes {
             seen.alive = *id == self.own;
         }
@@ -253,7 +270,8 @@ impl Topology {
             members: self.members.0.iter().map(|one| self.member(one.node, status, now)).collect(),
         };
         let (own_id, owners) = (self.own.to_string(), self.owners.clone());
-        View { own_id, role, group, others: self.others(status, now), owners, ..View::default() }
+        let (others, is_new) = (self.others(status, now), !self.has_read);
+        View { own_id, role, group, others, owners, is_new, ..View::default() }
     }
 
     /// Returns a group's name for clients: 40 hexadecimal digits, the same on all nodes and after restarts.
@@ -397,6 +415,15 @@ mod tests {
             (Some(OWN.to_string()), false),
             "the last one"
         );
+    }
+
+    #[test]
+    fn a_view_is_new_until_the_registrations_are_read() {
+        let mut topology = Topology::new(OWN, [7; 16], 2, registration("follower", 30));
+        assert!(topology.view(&status(OTHER, 40), false, 1100).is_new);
+        // There may be no other node.
+        topology.set_nodes(Vec::new(), 900);
+        assert!(!topology.view(&status(OTHER, 40), false, 1100).is_new);
     }
 
     #[test]

@@ -198,6 +198,8 @@ pub struct View {
     pub others: Vec<KnownGroup>,
     /// The groups that have the slots.
     pub owners: SlotOwners,
+    /// Whether the node has not read yet which other nodes there are.
+    pub is_new: bool,
     /// How many nodes wait for a place in a group.
     pub spares: u64,
     /// Whether this node coordinates the cluster.

@@ -114,13 +114,17 @@ impl<'v> ShownNodes<'v> {
 
     /// Returns the ranges of slots whose groups have a primary with a known address. A node that has just started may
     /// not know it yet.
+    ///
+    /// It returns none before it has read of the other nodes: clients as redis-rs forget each node that is left out,
+    /// and one that knows this node alone does not find the others when this one goes.
     pub(super) fn known_ranges(&self) -> Vec<(SlotRange, &'v KnownGroup, &'v MemberView)> {
         let known = |range: SlotRange| {
             let group = self.view.group(range.group)?;
             let primary = group.primary().filter(|primary| port(primary, self.tls) != 0)?;
             Some((range, group, primary))
         };
-        self.view.owners.ranges().into_iter().filter_map(known).collect()
+        let ranges = if self.view.is_new { Vec::new() } else { self.view.owners.ranges() };
+        ranges.into_iter().filter_map(known).collect()
     }
 
     /// Writes what CLUSTER SLOTS replies.

@@ -457,6 +457,17 @@ fn a_primary_without_a_known_address_is_shown_to_no_client() {
 }
 
 #[test]
+fn a_node_that_knows_no_other_yet_shows_no_slots() {
+    let alone = View { is_new: true, ..view(ONE, MemberRole::Primary) };
+    let (mut client, views) = client_of(alone, EndpointType::Ip);
+    assert_eq!(client.command("cluster slots"), "-CLUSTERDOWN The cluster is down");
+    assert_eq!(client.command("set a 1"), "+OK");
+    views.publish(view(ONE, MemberRole::Primary));
+    next_cycle(&mut client);
+    assert!(client.command("cluster slots").contains(TWO));
+}
+
+#[test]
 fn only_database_0_can_be_selected() {
     let mut client = at_primary();
     assert_eq!(client.command("select 0"), "+OK");
