@@ -127,6 +127,7 @@ impl Stream {
     }
 
     /// Reads some bytes; 0 if the client sends no more.
+    #[inline]
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Bare(socket) => socket.read(into),
@@ -142,6 +143,7 @@ impl Stream {
     }
 
     /// Writes some bytes.
+    #[inline]
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Bare(socket) => socket.write(bytes),

@@ -555,8 +555,12 @@ impl ServerWorker {
 
     /// Updates lists and poll registrations after something happened to a client.
     fn update(&mut self, key: usize) {
-        self.end_wait_of_closing(key);
         let Some(client) = self.clients.get_mut(key) else { return };
+        // A client that gets no more replies would lose an element.
+        if client.waiter().is_some() && !client.is_open() {
+            self.deadlines.replace(key, client.wait_deadline(), None);
+            client.cancel_wait(&mut self.context);
+        }
         client.request_writable_event(self.poll.registry(), Token(self.first_client + key));
         if client.is_dead() {
             self.remove(key);

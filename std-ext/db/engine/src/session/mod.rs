@@ -485,11 +485,14 @@ impl Session {
                     unreachable!("those are never queued")
                 }
             }
-            let of = (self.database, time);
-            let written = (head, &mut self.entry, &mut self.moves);
-            made = made.max(end_change((state, shard), &mut core, of, written));
-            if !self.moves.is_empty() {
-                break;
+            // Nearly all changes are short, and nobody waits for them.
+            if self.entry.len() >= state.longest_entry || core.waiters.has_ready() {
+                let of = (self.database, time);
+                let written = (head, &mut self.entry, &mut self.moves);
+                made = made.max(end_change((state, shard), &mut core, of, written));
+                if !self.moves.is_empty() {
+                    break;
+                }
             }
         }
         let entry = if self.entry.len() == head { &[][..] } else { &self.entry };
@@ -524,6 +527,7 @@ impl Session {
 
 /// Writes an entry that has become long, and serves clients that wait, before the next change of a pipeline, as in
 /// Redis. Returns the last entry that was written. The entry that is built begins with `head` bytes without a change.
+#[cold]
 fn end_change(
     (state, shard): (&State, &Shard),
     core: &mut Core,

@@ -203,6 +203,12 @@ impl Record {
         self.value().string()
     }
 
+    /// Whether the value is a string in the record.
+    #[inline]
+    pub(crate) fn is_whole(self) -> bool {
+        self.header().value & SPECIAL == 0
+    }
+
     /// Returns the tree of a value that has one.
     #[inline]
     pub(crate) fn tree(self) -> Option<Tree> {

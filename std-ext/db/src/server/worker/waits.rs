@@ -84,18 +84,6 @@ impl ServerWorker {
         }
     }
 
-    /// Ends the wait of a client that gets no more replies: an element would be lost.
-    #[inline]
-    pub(super) fn end_wait_of_closing(&mut self, key: usize) {
-        if let Some(client) = self.clients.get_mut(key)
-            && client.waiter().is_some()
-            && !client.is_open()
-        {
-            self.deadlines.replace(key, client.wait_deadline(), None);
-            client.cancel_wait(&mut self.context);
-        }
-    }
-
     /// Closes the clients that wait, because the server stops. One that has just got an element gets its reply.
     pub(super) fn close_waiting(&mut self) {
         let ends = |client: &ServerClient| client.waiter().is_some_and(|waiter| waiter.cancel());

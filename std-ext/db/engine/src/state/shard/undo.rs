@@ -33,6 +33,7 @@ pub(crate) enum Undo {
 impl Undo {
     /// Frees the record of a step that will not be undone, if the step removed it. Returns the part of a tree that is
     /// to be freed.
+    #[inline]
     pub(super) fn free(self, cold: Option<&ColdStore>) -> Option<TreePart> {
         let (record, moved_out) = match self {
             Self::Inserted { .. } => return None,
@@ -40,16 +41,19 @@ impl Undo {
             Self::Superseded(record) => (record, true),
             Self::Removed { record, moved_out, .. } => (record, moved_out),
         };
-        let mut freed = None;
-        if !moved_out {
-            if let (Some(ticket), Some(cold)) = (record.ticket(), cold) {
-                cold.remove(ticket);
-            }
-            freed = record.tree().map(TreePart::whole);
-        }
+        let freed = if moved_out || record.is_whole() { None } else { free_outside(record, cold) };
         // SAFETY: the record was removed from the map, all readers have left every state that had it, no snapshot needs
         // it, and no rollback reinserts it. Steps of the same record are freed in order, so this is the last one.
         unsafe { record.free() };
         freed
     }
+}
+
+/// Frees the compressed value of a record, and returns its tree.
+#[cold]
+fn free_outside(record: Record, cold: Option<&ColdStore>) -> Option<TreePart> {
+    if let (Some(ticket), Some(cold)) = (record.ticket(), cold) {
+        cold.remove(ticket);
+    }
+    record.tree().map(TreePart::whole)
 }
