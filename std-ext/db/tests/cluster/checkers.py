@@ -10,12 +10,15 @@ An operation that its node refused is not in the history.
 | mset, mget | both keys of a pair written, and read, at once | both always equal |
 | once | SET NX of one key by many clients | one of them succeeds |
 | lock, held | SET NX PX of a new key, then GET on the same connection | the key is there |
-| word | GET, SET, SETNX, GETSET, APPEND, DEL of a few keys | linearizable, by the search of Wing, Gong and Lowe |
+| word | commands of `models.py` on a few strings, lists, hashes, sets and sorted sets | linearizable, by the search of Wing, Gong and Lowe |
+| push, pop | RPUSH of a new element to a queue, BLPOP by many clients | each element is delivered once, or still there |
 | stale | GET of a register at a follower | a prefix, never shorter than the one before on the connection |
 | stale pair | MGET of a pair at a follower | both equal |
 """
 from collections import defaultdict
 from math import inf
+
+from models import READS, apply, whole
 
 TOKEN = 6
 # States after which the search stops without a result.
@@ -194,31 +197,13 @@ def check_locks(operations, steps):
 
 # ------------------------------------------------------------------------------------------------ words
 
-def apply(name, arguments, state):
-    """Executes a command on one key. Returns the state after it and the reply."""
-    if name == "GET":
-        return state, state
-    if name == "SET":
-        return arguments[0], "OK"
-    if name == "SETNX":
-        return (arguments[0], 1) if state is None else (state, 0)
-    if name == "GETSET":
-        return arguments[0], state
-    if name == "APPEND":
-        after = (state or b"") + arguments[0]
-        return after, len(after)
-    if name == "DEL":
-        return None, int(state is not None)
-    raise ValueError(name)
-
-
 def check_word(key, operations, final):
     """Searches for an order of all operations on a key that explains every reply and the final value."""
     known = [one for one in operations if one.end is not None]
-    unknown = [one for one in operations if one.end is None and one.what[0] != "GET"]
+    unknown = [one for one in operations if one.end is None and one.what[0] not in READS]
     last = max((one.end for one in known), default=0) + 1
     last = max([last, *(one.start + 1 for one in unknown)])
-    final_read = Operation("word", key, ("GET",), last, last + 1, final)
+    final_read = Operation("word", key, whole(key), last, last + 1, final)
     found = explain([*known, *unknown, final_read])
     if found is None:
         return []
@@ -258,9 +243,42 @@ def explain(operations):
     return False
 
 
+# ------------------------------------------------------------------------------------------------ queues
+
+def check_queue(key, operations, final):
+    """Checks a queue: elements are pushed at one end once, and clients wait for them at the other."""
+    pushes = {one.what: one for one in operations if one.kind == "push"}
+    pops = [one for one in operations if one.kind == "pop"]
+    delivered = {one.reply[1]: one for one in pops if one.end is not None and one.reply is not None}
+    found = [one.reply[1] for one in pops if one.end is not None and one.reply is not None] + (final or [])
+    wrong = []
+    if len(set(found)) != len(found):
+        wrong.append(f"{key} has delivered an element twice")
+    if not set(found) <= pushes.keys():
+        wrong.append(f"{key} has an element that was never sent")
+    # Each pop without an answer may have taken one.
+    lost = [what for what, one in pushes.items() if one.end is not None and what not in set(found)]
+    unanswered = sum(one.end is None for one in pops)
+    if len(lost) > unanswered:
+        wrong.append(f"{key} has lost {len(lost)} acknowledged elements, and {unanswered} pops had no answer")
+    # An element that was pushed before another one is not taken behind it.
+    order = sorted((one for what, one in pushes.items() if what in set(found)), key=lambda one: one.start)
+    ended = sorted((one for one in order if one.end is not None), key=lambda one: one.end)
+    latest, next_end = -inf, 0
+    for one in order:
+        while next_end < len(ended) and ended[next_end].end < one.start:
+            taken = delivered.get(ended[next_end].what)
+            latest, next_end = max(latest, taken.start if taken else inf), next_end + 1
+        if one.what in delivered and delivered[one.what].end < latest:
+            wrong.append(f"{key} has delivered {one.what!r} before an earlier element")
+            break
+    return wrong
+
+
 # ------------------------------------------------------------------------------------------------ a round
 
-CHECKS = {"reg": check_register, "cnt": check_counter, "par": check_pair, "one": check_once, "wrd": check_word}
+CHECKS = {"reg": check_register, "cnt": check_counter, "par": check_pair, "one": check_once, "wrd": check_word,
+          "lst": check_word, "hsh": check_word, "set": check_word, "zst": check_word, "que": check_queue}
 
 
 def check_history(operations, finals, steps=()):

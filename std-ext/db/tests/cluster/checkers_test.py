@@ -3,8 +3,9 @@
 import random
 import unittest
 
-from checkers import Operation, apply, check_counter, check_history, check_locks, check_once, check_pair
+from checkers import Operation, check_counter, check_history, check_locks, check_once, check_pair, check_queue
 from checkers import check_register, check_stale_reads, check_word, explain, token
+from models import RANDOM, READS, apply, random_command, whole
 from rounds import KEPT, Kept, Violation
 
 
@@ -125,48 +126,81 @@ class Words(unittest.TestCase):
         self.assertIn("no order", check_word("k", flipped, b"a")[0])
 
     def test_commands_have_the_meaning_of_redis(self):
-        state, replies = None, []
-        for command in (("SETNX", b"a"), ("SETNX", b"b"), ("GETSET", b"c"), ("APPEND", b"d"), ("DEL",), ("DEL",)):
-            state, reply = apply(command[0], command[1:], state)
-            replies.append(reply)
-        self.assertEqual(replies, [1, 0, b"a", 2, 1, 0])
+        for commands, replies, final in (
+                ((("SETNX", b"a"), ("SETNX", b"b"), ("GETSET", b"c"), ("APPEND", b"d"), ("DEL",), ("DEL",)),
+                 [1, 0, b"a", 2, 1, 0], None),
+                ((("LPUSH", b"a", b"b"), ("RPUSH", b"c", b"a"), ("LINSERT", "BEFORE", b"c", b"d"), ("LREM", 0, b"a"),
+                  ("LTRIM", 0, 1), ("LLEN",), ("RPOP",)), [2, 4, 5, 2, "OK", 2, b"d"], (b"b",)),
+                ((("HSET", b"f", b"5"), ("HSET", b"f", b"6"), ("HINCRBY", b"f", 2), ("HGET", b"f"), ("HDEL", b"f"),
+                  ("HGETALL",)), [1, 0, 8, b"8", 1, []], None),
+                ((("SADD", b"b"), ("SADD", b"a"), ("SADD", b"b"), ("SMEMBERS",), ("SREM", b"b"), ("SISMEMBER", b"b")),
+                 [1, 1, 0, [b"a", b"b"], 1, 0], (b"a",)),
+                ((("ZADD", 2, b"a"), ("ZADD", 1, b"b"), ("ZINCRBY", 3, b"b"), ("ZRANGE", 0, -1, "WITHSCORES"),
+                  ("ZPOPMIN",), ("ZSCORE", b"b"), ("ZREMRANGEBYRANK", 0, 1)),
+                 [1, 1, b"4", [b"a", b"2", b"b", b"4"], [b"a", b"2"], b"4", 1], None)):
+            state, found = None, []
+            for command in commands:
+                state, reply = apply(command[0], command[1:], state)
+                found.append(reply)
+            self.assertEqual((found, state), (replies, final))
 
     def test_random_runs_pass_and_one_wrong_reply_is_found(self):
-        for seed in range(30):
-            history, final = simulate(random.Random(seed))
-            self.assertTrue(explain(history), seed)
-            self.assertEqual(check_word("k", history, final), [], seed)
-            answered = [one for one in history if one.what[0] == "APPEND"]
-            answered[len(answered) // 2].reply += 1000
-            self.assertFalse(explain(history), seed)
+        for seed in range(10):
+            for kind in RANDOM:
+                key = f"r0:{kind}:0"
+                history, final = simulate(random.Random(seed), kind)
+                self.assertTrue(explain(history), seed)
+                self.assertEqual(check_word(key, history, final), [], seed)
+                numbers = [one for one in history if isinstance(one.reply, int) and one.what[0] not in READS]
+                numbers[len(numbers) // 2].reply += 1000
+                self.assertFalse(explain(history), (kind, seed))
 
 
-def simulate(random):
+def simulate(random, kind):
     """Executes random commands of three clients, one after the other, each at a random time of its interval."""
     pending, now, state, history = [], 0.0, None, []
-    for number in range(60):
-        value = b"%d" % number
-        name = random.choice(("GET", "SET", "SETNX", "GETSET", "APPEND", "DEL"))
-        what = (name,) if name in ("GET", "DEL") else (name, value)
-        pending.append((what, now + random.random() * 3, now))
+    for _ in range(40):
+        pending.append((random_command(kind, random), now + random.random() * 3, now))
         now += 1
     pending.sort(key=lambda one: one[1])
     for what, at, start in pending:
         state, reply = apply(what[0], what[1:], state)
         history.append(Operation("word", "k", what, start, at + random.random() * 3, reply))
-    return history, state
+    name, *more = whole(f"r0:{kind}:0")
+    return history, apply(name, more, state)[1]
+
+
+class Queues(unittest.TestCase):
+    def check(self, operations, final, says):
+        found = check_queue("k", operations, final)
+        self.assertEqual(bool(found), bool(says), found)
+        self.assertTrue(says is None or says in found[0], found)
+
+    def test_each_element_is_delivered_once_or_is_still_there(self):
+        pushes = [Operation("push", "k", what, at, at + 1, 1) for at, what in ((0, b"a"), (10, b"b"), (20, b"c"))]
+        taken = Operation("pop", "k", None, 30, 31, [b"k", b"a"])
+        lost, nothing = Operation("pop", "k", None, 32, None, None), Operation("pop", "k", None, 34, 35, None)
+        self.check([*pushes, taken, nothing], [b"b", b"c"], None)
+        self.check([*pushes, taken, lost], [b"c"], None)
+        self.check([*pushes, taken, lost], [], "lost 2")
+        self.check([*pushes, taken, nothing], [b"c"], "lost 1")
+        self.check([*pushes, taken], [b"a", b"b", b"c"], "twice")
+        self.check([*pushes, taken], [b"b", b"c", b"d"], "never sent")
+        self.check([*pushes, Operation("pop", "k", None, 30, 31, [b"k", b"b"])], [b"a", b"c"], "before an earlier")
 
 
 class Rounds(unittest.TestCase):
     def test_a_round_is_checked_by_the_names_of_its_keys(self):
         operations = [Operation("append", "r1:reg:0", 0, 0, 1, 6), Operation("mset", "r1:par:{0}", b"x", 0, 1, "OK"),
                       Operation("incr", "r1:cnt:0", None, 0, 1, 1), Operation("once", "r1:one:0", b"m", 0, 1, "OK"),
-                      Operation("word", "r1:wrd:0", ("SET", b"v"), 0, 1, "OK")]
+                      Operation("word", "r1:wrd:0", ("SET", b"v"), 0, 1, "OK"),
+                      Operation("word", "r1:lst:0", ("RPUSH", b"v"), 0, 1, 1), Operation("push", "r1:que:0", b"v", 0, 1, 1)]
         finals = {"r1:reg:0": token(0), "r1:par:{0}a": b"x", "r1:par:{0}b": b"x", "r1:cnt:0": b"1", "r1:one:0": b"m",
-                  "r1:wrd:0": b"v"}
+                  "r1:wrd:0": b"v", "r1:lst:0": [b"v"], "r1:que:0": [b"v"]}
         self.assertEqual(check_history(operations, finals), [])
         for key in finals:
-            self.assertTrue(check_history(operations, {**finals, key: None}), key)
+            lost = [] if isinstance(finals[key], list) else None
+            self.assertTrue(check_history(operations, {**finals, key: lost}), key)
 
     def test_the_values_of_an_earlier_round_must_stay(self):
         stored, removed = {}, []

@@ -4,8 +4,11 @@ import socket
 import struct
 import time
 
+from models import ordered, whole
+
 # A node that answers so has not executed the command.
-NOT_NOW = ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN", "MISCONF", "OOM", "NOREPLICAS")
+NOT_NOW = ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN", "MISCONF", "OOM", "NOREPLICAS",
+           "UNBLOCKED")
 
 
 class Refused(Exception):
@@ -46,10 +49,17 @@ class Connection:
         found = {}
         for at in range(0, len(keys), most):
             part = keys[at:at + most]
-            self.socket.sendall(b"".join(encoded("GET", key) for key in part))
+            self.ask_values(part)
             for key in part:
-                found[key] = self.reply()
+                found[key] = self.value(key)
         return found
+
+    def ask_values(self, keys):
+        """Asks for the values of keys, whose names say of what type they are."""
+        self.socket.sendall(b"".join(encoded(name, key, *more) for key in keys for name, *more in [whole(key)]))
+
+    def value(self, key):
+        return ordered(whole(key)[0], self.reply())
 
     def replies_but_moved(self, count):
         """Reads replies, and passes over those that send the client to another group."""
@@ -80,7 +90,8 @@ class Connection:
                 raise ConnectionError("the connection ended")
             return text[:-2]
         if kind == b"*":
-            return [self.reply() for _ in range(int(rest))]
+            count = int(rest)
+            return None if count < 0 else [self.reply() for _ in range(count)]
         raise ConnectionError(f"not a reply: {line!r}")
 
     def __enter__(self):

@@ -12,6 +12,7 @@ import time
 from random import Random
 
 from checkers import check_history, final_keys
+from models import ordered, whole
 from processes import Cluster, Failed, Settings
 from resp import ClusterClient, Connection, Refused, Stopped, Unanswered
 from rounds import Violation
@@ -198,7 +199,10 @@ class Scaling:
         if wrong:
             raise Violation(wrong)
         client = self.retrying()
-        values = {key: client.do("GET", key) for key in final_keys(operations)}
+        values = {}
+        for key in final_keys(operations):
+            name, *more = whole(key)
+            values[key] = ordered(name, client.do(name, key, *more))
         wrong = check_history(operations, values, [])
         if wrong:
             raise Violation("; ".join(wrong[:6]))

@@ -217,11 +217,10 @@ class MoveRounds:
             with Connection(self.cluster.addresses[self.cluster.primary(group=group)], 10.0) as connection:
                 for at in range(0, len(keys), 500):
                     part = keys[at:at + 500]
-                    for key in part:
-                        connection.send("GET", key)
+                    connection.ask_values(part)
                     for key in part:
                         try:
-                            reply = connection.reply()
+                            reply = connection.value(key)
                         except Refused as why:
                             if str(why).startswith("MOVED"):
                                 continue

@@ -7,15 +7,21 @@ import threading
 import time
 
 from checkers import TOKEN, Operation, token
+from models import READS, ordered, random_command
 from resp import ClusterClient, Connection, Refused, Stopped, Unanswered
 
 # Tokens of a register before the next one begins: reads return all of it.
 REGISTER = 300
 # Operations on words before the next words begin: the search for an order takes longer for longer histories.
 WORDS = 48
+# What words are, one after the other.
+KINDS = ("wrd", "lst", "hsh", "set", "zst")
+# How long a client waits for an element, in seconds: less than for an answer.
+PATIENCE = 0.2
 LOCK_MS = 3000
 # The commands of clients, with weights.
-MIX = (("append", 30), ("read", 14), ("incr", 10), ("mset", 8), ("mget", 8), ("once", 8), ("lock", 4), ("word", 18))
+MIX = (("append", 30), ("read", 14), ("incr", 10), ("mset", 8), ("mget", 8), ("once", 8), ("lock", 4), ("word", 36),
+       ("push", 8), ("pop", 8))
 WRITES = (("append", 1),)
 
 
@@ -25,7 +31,7 @@ class Workload:
     def __init__(self, cluster, clients, seed, mix=MIX, timeout=2.0, followers=True, pause=0.002):
         self.cluster, self.mix, self.timeout, self.pause = cluster, mix, timeout, pause
         self.round, self.operations, self.acks = -1, [], []
-        self.words, self.onces = 0, 0
+        self.words, self.onces, self.pushes = 0, 0, 0
         self.open, self.ending = False, False
         self.moved = threading.Condition()
         self.clients = [Client(self, number, random.Random(f"{seed} {number}")) for number in range(clients)]
@@ -36,7 +42,7 @@ class Workload:
 
     def begin(self, number):
         """Lets the clients go on, with the keys of another round."""
-        self.round, self.operations, self.words, self.onces = number, [], 0, 0
+        self.round, self.operations, self.words, self.onces, self.pushes = number, [], 0, 0, 0
         for client in self.clients:
             client.begin_round()
         with self.moved:
@@ -131,13 +137,14 @@ class Client(threading.Thread):
         client, operations = self.client, self.workload.operations
         operation = Operation(kind, key, what, 0.0, None, None)
         try:
-            operation.reply = client.command(*words)
+            operation.reply = ordered(words[0], client.command(*words))
             operation.end = time.monotonic()
         except Unanswered:
             pass
         operation.start, operation.via = client.sent, f"client {self.number}"
         operations.append(operation)
-        if operation.end is not None and kind not in ("read", "mget", "held") and what != ("GET",):
+        is_read = kind in ("read", "mget", "held") or kind == "word" and what[0] in READS
+        if operation.end is not None and not is_read and operation.reply is not None:
             self.acks.append(operation.end)
         return operation
 
@@ -198,11 +205,22 @@ class Client(threading.Thread):
         if part == self.left_words:
             # An unanswered operation stays concurrent with all later ones: this client adds no second one.
             return
-        key, value = f"{prefix}:wrd:{part}.{self.random.randrange(2)}", b"%d" % self.random.randrange(1 << 30)
-        name = self.random.choice(("GET", "GET", "GET", "SET", "SETNX", "GETSET", "APPEND", "DEL"))
-        arguments = () if name in ("GET", "DEL") else (value,)
-        if self.do("word", key, (name, *arguments), name, key, *arguments).end is None:
+        kind = KINDS[part % len(KINDS)]
+        key, (name, *more) = f"{prefix}:{kind}:{part}.{self.random.randrange(2)}", random_command(kind, self.random)
+        if self.do("word", key, (name, *more), name, key, *more).end is None:
             self.left_words = part
+
+    def queue(self, prefix):
+        return f"{prefix}:que:{self.random.randrange(2)}"
+
+    def push(self, prefix):
+        self.workload.pushes += 1
+        key, value = self.queue(prefix), b"%d.%d" % (self.number, self.workload.pushes)
+        self.do("push", key, value, "RPUSH", key, value)
+
+    def pop(self, prefix):
+        key = self.queue(prefix)
+        self.do("pop", key, None, "BLPOP", key, PATIENCE)
 
 
 class FollowerReader(Client):
