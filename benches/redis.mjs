@@ -3,11 +3,12 @@
 //
 //     cargo build --release -p hedgerow-db
 //     node benches/redis.mjs [--rounds 5] [--fsync everysec|always|no] [--seconds 2] [--ours PATH]
-//         [--client-threads 1] [--memory FILE.rows] [--programs]
+//         [--theirs PATH] [--client-threads 1] [--memory FILE.rows] [--programs] [--collections]
 //
-// Needs redis-server and redis-benchmark. `--memory` loads rows (a key, a tab and a value a line; without a tab the
-// line's number is the key) into both instead, and tells what memory each takes of them, and how long each takes to
-// start again. `--programs` measures transactions, scripts and messages instead.
+// Needs redis-server and redis-benchmark. `--theirs` names another server, such as valkey-server. `--memory` loads rows
+// (a key, a tab and a value a line; without a tab the line's number is the key) into both instead, and tells what memory
+// each takes of them, and how long each takes to start again. `--programs` measures transactions, scripts and messages
+// instead, and `--collections` commands of hashes, lists, sets and sorted sets, and the memory of these.
 
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -25,6 +26,7 @@ const seconds = Number(option("seconds", 2));
 // One thread of redis-benchmark is itself busy nearly all the time at one request at a time.
 const clientThreads = Number(option("client-threads", 1));
 const oursAt = option("ours", "target/release/hedgerow-db");
+const theirsAt = option("theirs", "redis-server");
 const TICKS = Number(execFileSync("getconf", ["CLK_TCK"]));
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -66,10 +68,10 @@ const stop = (server) =>
 const servers = (extra) => {
   const folder = () => mkdtempSync(join(tmpdir(), "versus-redis-"));
   const [theirs, ours] = [folder(), folder()];
-  const redis = ["redis-server", "--port", "7801", "--save", "", "--appendonly", "yes"];
+  const redis = [theirsAt, "--port", "7801", "--save", "", "--appendonly", "yes"];
   return [
     {
-      name: "redis-server",
+      name: theirsAt.split("/").at(-1),
       port: 7801,
       folder: theirs,
       command: [...redis, "--appendfsync", fsync, "--dir", theirs, "--protected-mode", "no"],
@@ -83,11 +85,13 @@ const servers = (extra) => {
   ];
 };
 
-const benchmark = (server, test, depth, requests) => {
+// `test` is the name of a test, or the words of a command.
+const benchmark = (server, test, depth, requests, keys = 100000) => {
   const before = cpu(server.process.pid);
   const out = execFileSync("redis-benchmark", [
-    ...["-p", server.port, "-t", test, "-n", requests, "-r", 100000, "-d", 64, "-P", depth],
+    ...["-p", server.port, "-n", requests, "-r", keys, "-d", 64, "-P", depth],
     ...["-c", 50, "--csv", ...(clientThreads > 1 ? ["--threads", clientThreads] : [])],
+    ...(Array.isArray(test) ? test : ["-t", test]),
   ]).toString();
   const line = out.trim().split("\n").at(-1).split(",");
   const field = (at) => Number(line[at].replaceAll('"', ""));
@@ -121,7 +125,7 @@ const GOALS = { 1: { get: 1, set: 1 }, 16: { get: 1.5, set: 1.3 }, 64: { get: 2.
 const speed = async () => {
   const both = servers([]);
   for (const server of both) await start(server);
-  const version = execFileSync("redis-server", ["--version"]).toString().trim();
+  const version = execFileSync(theirsAt, ["--version"]).toString().trim();
   console.log(`${cpus()[0].model}, ${cpus().length} cores. ${version}. appendfsync ${fsync}, ${rounds} rounds, `);
   console.log(`${clientThreads} client threads, 50 clients, values of 64 bytes, 100,000 keys. Medians; ratios are medians of the rounds' ratios.\n`);
   console.log("| | redis/s | ours/s | ratio | goal | CPU µs: redis | ours | ratio | p99 ms: redis | ours | ratio |");
@@ -326,5 +330,103 @@ const programs = async () => {
   both.forEach((server) => rmSync(server.folder, { recursive: true }));
 };
 
+const VALUE = "v".repeat(64);
+// Commands in the order in which they are measured, each with its part of the requests. The first ones of a type fill
+// what the others read and take.
+const COLLECTIONS = [
+  ["HSET, a field of one hash", 1, "HSET hash field:__rand_int__", VALUE],
+  ["HGET", 1, "HGET hash field:__rand_int__"],
+  ["HSET, hashes of one field", 1, "HSET hash:__rand_int__ field", VALUE],
+  ["HGETALL, ten fields", 1, "HGETALL ten"],
+  ["LPUSH, one list", 1, "LPUSH list value:__rand_int__"],
+  ["LINDEX, in the middle", 1, "LINDEX list 20000"],
+  ["LRANGE, 100 elements", 0.2, "LRANGE list 0 99"],
+  ["RPOP", 0.9, "RPOP list"],
+  ["RPUSH, lists of one element", 1, "RPUSH list:__rand_int__ value"],
+  ["SADD, one set", 1, "SADD set member:__rand_int__"],
+  ["SISMEMBER", 1, "SISMEMBER set member:__rand_int__"],
+  ["SPOP", 0.5, "SPOP set"],
+  ["ZADD, one sorted set", 1, "ZADD sorted __rand_int__ member:__rand_int__"],
+  ["ZSCORE", 1, "ZSCORE sorted member:__rand_int__"],
+  ["ZRANK", 1, "ZRANK sorted member:__rand_int__"],
+  ["ZRANGE, ten in the middle", 1, "ZRANGE sorted 10000 10009"],
+  ["ZINCRBY", 1, "ZINCRBY sorted 3 member:__rand_int__"],
+  ["ZPOPMIN", 0.5, "ZPOPMIN sorted"],
+];
+const REQUESTS = { 1: 40000, 16: 400000, 64: 800000 };
+
+// Sends commands one after the other, and returns the replies' text.
+const ask = (server, ...commands) =>
+  new Promise((done) => {
+    const socket = connect(server.port, "127.0.0.1");
+    let text = "";
+    socket.on("data", (data) => (text += data));
+    socket.on("close", () => done(text));
+    socket.write([...commands, ["QUIT"]].map((words) => command(...words)).join(""));
+  });
+
+const collections = async () => {
+  const both = servers([]);
+  for (const server of both) await start(server);
+  console.log(`${cpus()[0].model}, ${cpus().length} cores, appendfsync ${fsync}, ${rounds} rounds. Medians; ratios are medians of the rounds' ratios.\n`);
+  console.log("| | theirs/s | ours/s | ratio | CPU µs: theirs | ours | ratio |");
+  console.log("|---|--:|--:|--:|--:|--:|--:|");
+  for (const depth of [1, 16, 64]) {
+    const rows = await inTurns(async (at) => {
+      const ten = Array.from({ length: 10 }, (_, n) => [`field:${n}`, VALUE]).flat();
+      await ask(both[at], ["FLUSHALL"], ["HSET", "ten", ...ten]);
+      const found = {};
+      for (const [name, part, text, ...more] of COLLECTIONS) {
+        const words = [...text.split(" "), ...more];
+        const { rps, cpu } = benchmark(both[at], words, depth, Math.round(REQUESTS[depth] * part), 1e6);
+        found[`${name} rps`] = rps;
+        found[`${name} cpu`] = cpu;
+      }
+      return found;
+    });
+    for (const [name] of COLLECTIONS) {
+      const rps = [0, 1].map((at) => Math.round(rows.of(at, `${name} rps`)));
+      const used = [0, 1].map((at) => rows.of(at, `${name} cpu`).toFixed(2));
+      const cells = [...rps, `**${rows.ratio(`${name} rps`)}**`, ...used, rows.ratio(`${name} cpu`)];
+      console.log(`| ${[`${name}, P = ${depth}`, ...cells].join(" | ")} |`);
+    }
+  }
+  for (const server of both) await stop(server);
+  both.forEach((server) => rmSync(server.folder, { recursive: true }));
+  await collectionsMemory();
+};
+
+// What 100,000 collections of ten entries take, and one of a million: bytes an entry.
+const collectionsMemory = async () => {
+  console.log("\n| bytes an entry | theirs | ours | ratio |\n|---|--:|--:|--:|");
+  const ten = (make) => Array.from({ length: 10 }, (_, n) => make(n)).flat();
+  const small = {
+    "hashes of ten": ["HSET", (n) => [`field:${n}`, "value:1234"]],
+    "lists of ten": ["RPUSH", (n) => [`value:${n}234`]],
+    "sets of ten": ["SADD", (n) => [`member:${n}234`]],
+    "sorted sets of ten": ["ZADD", (n) => [`${n}234`, `member:${n}`]],
+  };
+  const rows = Object.entries(small).map(([name, [verb, make]]) => [name, 10, [verb, "key:__rand_int__", ...ten(make)]]);
+  rows.push(["one hash", 1, ["HSET", "one", "field:__rand_int__", "value:1234"]]);
+  rows.push(["one list", 1, ["RPUSH", "one", "value:__rand_int__"]]);
+  rows.push(["one set", 1, ["SADD", "one", "member:__rand_int__"]]);
+  rows.push(["one sorted set", 1, ["ZADD", "one", "__rand_int__", "member:__rand_int__"]]);
+  for (const [name, each, words] of rows) {
+    const bytes = [];
+    for (const server of servers([])) {
+      await start(server);
+      const empty = resident(server.process.pid);
+      benchmark(server, words, 64, 1500000 / each, 1e6 / each);
+      const text = await ask(server, each === 10 ? ["DBSIZE"] : [{ h: "HLEN", l: "LLEN", s: "SCARD" }[name[4]], "one"], ["ZCARD", "one"]);
+      const numbers = text.split("\r\n").filter((line) => line.startsWith(":")).map((line) => Number(line.slice(1)));
+      bytes.push((resident(server.process.pid) - empty) / (Math.max(...numbers) * each));
+      await stop(server);
+      rmSync(server.folder, { recursive: true });
+    }
+    console.log(`| ${name} | ${bytes.map((one) => one.toFixed(1)).join(" | ")} | ${(bytes[1] / bytes[0]).toFixed(2)} |`);
+  }
+};
+
 const file = option("memory");
-await (file ? memory(file) : process.argv.includes("--programs") ? programs() : speed());
+const has = (name) => process.argv.includes(`--${name}`);
+await (file ? memory(file) : has("programs") ? programs() : has("collections") ? collections() : speed());

@@ -112,7 +112,7 @@ impl Tree {
         if self.entries == MAX_ENTRIES {
             return Err(TooManyEntries);
         }
-        self.put(edit, Gap(index), &Key::EMPTY, value);
+        self.put(edit, Gap(Index { at: index, of: self.entries }), &Key::EMPTY, value);
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl Tree {
     /// As for `insert_at`.
     pub(crate) unsafe fn replace_at(&mut self, edit: &mut Edit<'_>, index: usize, value: &[u8]) {
         assert!(index < self.entries as usize, "entry {index} of {}", self.entries);
-        self.put(edit, Index(index), &Key::EMPTY, value);
+        self.put(edit, Index { at: index, of: self.entries }, &Key::EMPTY, value);
     }
 
     /// Inserts an entry, or replaces the one that is there. Returns whether it is new. The caller has promised what
@@ -152,7 +152,7 @@ impl Tree {
     /// As for `insert`.
     pub(crate) unsafe fn remove_at(&mut self, edit: &mut Edit<'_>, index: usize) {
         assert!(index < self.entries as usize, "entry {index} of {}", self.entries);
-        self.take(edit, Index(index));
+        self.take(edit, Index { at: index, of: self.entries });
     }
 
     /// Removes an entry, and returns whether there was one. The caller has promised what `insert` demands.

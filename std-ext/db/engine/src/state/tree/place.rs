@@ -24,50 +24,70 @@ impl Place for &Key<'_> {
     }
 }
 
-/// The place of an entry that exists.
+/// The place of an entry that exists: its index in as many entries.
 #[derive(Clone, Copy)]
-pub(super) struct Index(pub(super) usize);
+pub(super) struct Index {
+    pub(super) at: usize,
+    pub(super) of: u32,
+}
+
+impl Index {
+    /// Returns the child that has the entry, and the entry's place beneath that child.
+    ///
+    /// It counts from the nearer end, so the ends of a list are found at once.
+    #[inline]
+    pub(super) fn child(self, node: Node) -> (usize, Self) {
+        if self.at <= self.of as usize / 2 {
+            let (mut child, mut at) = (0, self.at);
+            loop {
+                let of = node.child_entries(child);
+                if at < of as usize {
+                    return (child, Self { at, of });
+                }
+                (at, child) = (at - of as usize, child + 1);
+            }
+        }
+        let (mut child, mut end) = (node.count() - 1, self.of as usize);
+        loop {
+            let of = node.child_entries(child);
+            let begin = end - of as usize;
+            if begin <= self.at {
+                return (child, Self { at: self.at - begin, of });
+            }
+            (end, child) = (begin, child - 1);
+        }
+    }
+}
 
 impl Place for Index {
     #[inline]
-    fn child(mut self, node: Node) -> (usize, Self) {
-        (child_of(node, &mut self.0), self)
+    fn child(self, node: Node) -> (usize, Self) {
+        self.child(node)
     }
 
     #[inline]
     fn entry(self, _: Node) -> Result<usize, usize> {
-        Ok(self.0)
+        Ok(self.at)
     }
 }
 
 /// A place before an entry, or at the end.
 #[derive(Clone, Copy)]
-pub(super) struct Gap(pub(super) usize);
+pub(super) struct Gap(pub(super) Index);
 
 impl Place for Gap {
     /// Between two children it is the end of the left one.
     #[inline]
     fn child(self, node: Node) -> (usize, Self) {
-        let Some(mut before) = self.0.checked_sub(1) else { return (0, self) };
-        let child = child_of(node, &mut before);
-        (child, Self(before + 1))
+        let Some(before) = self.0.at.checked_sub(1) else {
+            return (0, Self(Index { at: 0, of: node.child_entries(0) }));
+        };
+        let (child, Index { at, of }) = Index { at: before, ..self.0 }.child(node);
+        (child, Self(Index { at: at + 1, of }))
     }
 
     #[inline]
     fn entry(self, _: Node) -> Result<usize, usize> {
-        Err(self.0)
-    }
-}
-
-/// Returns the child that has an entry, and makes the entry's index one within that child.
-#[inline]
-pub(super) fn child_of(node: Node, index: &mut usize) -> usize {
-    let mut child = 0;
-    loop {
-        let entries = node.child_entries(child) as usize;
-        if *index < entries {
-            return child;
-        }
-        (*index, child) = (*index - entries, child + 1);
+        Err(self.0.at)
     }
 }

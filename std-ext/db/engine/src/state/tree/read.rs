@@ -2,7 +2,7 @@
 
 use super::entry::Key;
 use super::node::Node;
-use super::place::child_of;
+use super::place::Index;
 use super::version::Tree;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
@@ -54,13 +54,13 @@ impl<'a> TreeView<'a> {
         if index >= self.len() {
             return None;
         }
-        let (mut node, mut index) = (self.tree.root, index);
+        let (mut node, mut place) = (self.tree.root, Index { at: index, of: self.tree.entries });
         while node.level() > 0 {
-            let child = child_of(node, &mut index);
-            node = node.descend(child);
+            let (child, beneath) = place.child(node);
+            (node, place) = (node.descend(child), beneath);
         }
         // SAFETY: the version is neither freed nor changed during `'a`.
-        let entry = unsafe { node.entry_for::<'a>(index) };
+        let entry = unsafe { node.entry_for::<'a>(place.at) };
         Some((entry.key(), entry.value()))
     }
 
@@ -110,16 +110,16 @@ struct Cursor {
 
 impl Cursor {
     /// Returns the place of an entry that the tree has.
-    fn at(root: Node, mut index: usize) -> Self {
+    fn at(root: Node, mut place: Index) -> Self {
         let mut this = Self { path: [(root, 0); MAX_LEVELS], depth: 0 };
         let mut node = root;
         while node.level() > 0 {
-            let child = child_of(node, &mut index);
+            let (child, beneath) = place.child(node);
             this.path[this.depth] = (node, child);
             this.depth += 1;
-            node = node.descend(child);
+            (node, place) = (node.descend(child), beneath);
         }
-        this.path[this.depth] = (node, index);
+        this.path[this.depth] = (node, place.at);
         this
     }
 
@@ -199,13 +199,13 @@ impl<'a> Iterator for TreeIter<'a> {
         if self.next == self.end {
             return None;
         }
-        let root = self.view.tree.root;
+        let (root, of) = (self.view.tree.root, self.view.tree.entries);
         let cursor = match &mut self.front {
             Some(cursor) => {
                 cursor.forward();
                 cursor
             }
-            none => none.insert(Cursor::at(root, self.next)),
+            none => none.insert(Cursor::at(root, Index { at: self.next, of })),
         };
         self.next += 1;
         Some(Self::entry(cursor))
@@ -239,13 +239,13 @@ impl DoubleEndedIterator for TreeIter<'_> {
         if self.next == self.end {
             return None;
         }
-        let root = self.view.tree.root;
+        let (root, of) = (self.view.tree.root, self.view.tree.entries);
         let cursor = match &mut self.back {
             Some(cursor) => {
                 cursor.backward();
                 cursor
             }
-            none => none.insert(Cursor::at(root, self.end - 1)),
+            none => none.insert(Cursor::at(root, Index { at: self.end - 1, of })),
         };
         self.end -= 1;
         Some(Self::entry(cursor))
