@@ -86,6 +86,10 @@ impl ElementListBuilder {
     pub(crate) fn push(&mut self, element: &[u8]) {
         self.reply_bytes = self.reply_bytes.saturating_add(element.len() + Self::SHORTEST);
         if let (false, Ok(length)) = (self.is_full(), u32::try_from(element.len())) {
+            // A vector of bytes begins with eight, and would grow for each of the first elements.
+            if self.stored.capacity() == 0 {
+                self.stored.reserve(64);
+            }
             self.stored.extend_from_slice(&length.to_le_bytes());
             self.stored.extend_from_slice(element);
             self.len += 1;

@@ -219,7 +219,7 @@ pub struct Packer {
 impl Packer {
     /// Begins an empty value of a type other than string.
     pub fn new(value_type: ValueType) -> Self {
-        Self::in_buffer(value_type, Vec::new())
+        Self::in_buffer(value_type, Vec::with_capacity(64))
     }
 
     /// As `new`, in a buffer whose contents are not needed.
