@@ -485,7 +485,6 @@ impl Session {
                     unreachable!("those are never queued")
                 }
             }
-            // Nearly all changes are short, and nobody waits for them.
             if self.entry.len() >= state.longest_entry || core.waiters.has_ready() {
                 let of = (self.database, time);
                 let written = (head, &mut self.entry, &mut self.moves);
@@ -527,6 +526,7 @@ impl Session {
 
 /// Writes an entry that has become long, and serves clients that wait, before the next change of a pipeline, as in
 /// Redis. Returns the last entry that was written. The entry that is built begins with `head` bytes without a change.
+/// Cold: nearly all changes are short, and nobody waits for them.
 #[cold]
 fn end_change(
     (state, shard): (&State, &Shard),
