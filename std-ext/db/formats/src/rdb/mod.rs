@@ -14,11 +14,12 @@
 //! bytes, or bytes that [`lzf`] has compressed. All other numbers are little-endian.
 //!
 //! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns strings, and lists, sets, sorted sets and hashes
-//! item by item. It skips values of other types: it knows how long they are, and not what they contain. Nothing is
+//! item by item, and streams part by part. It skips values of other types: it knows how long they are, and not what they contain. Nothing is
 //! allocated for a length before its bytes are there.
 //!
 //! A collection is stored as a count and as many items, or packed into one string, or into several if it is a list: see
-//! [`HashEncoding`], [`SetEncoding`] and [`SortedSetEncoding`].
+//! [`HashEncoding`], [`SetEncoding`] and [`SortedSetEncoding`]. A stream has listpacks with entries, and what its groups
+//! have read: see [`StreamPart`].
 //!
 //! The crate `rdb` can only read files, so the writer and the payloads would remain, and with them most of this module.
 
@@ -36,6 +37,7 @@ pub mod redis_files;
 mod score;
 mod skip;
 mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -44,6 +46,10 @@ pub use collections::{HashEncoding, HashPair, ScoredMember, SetEncoding, SortedS
 pub use error::RdbError;
 pub use reader::{Entry, RdbRecord, RdbValue, Reader};
 pub use skip::Kind;
+pub use stream::{
+    PendingEntry, StreamConsumer, StreamEncoding, StreamEntry, StreamGroup, StreamId, StreamMeta,
+    StreamPairs, StreamPart, StreamWriter,
+};
 pub use writer::Writer;
 
 /// The newest version that the reader takes: that of Redis 7.4 and 8.0.
@@ -61,9 +67,12 @@ mod value_type {
     pub(super) const HASH: u8 = 4;
     pub(super) const SORTED_SET: u8 = 5;
     pub(super) const SET_INTSET: u8 = 11;
+    pub(super) const STREAM_LISTPACKS: u8 = 15;
     pub(super) const HASH_LISTPACK: u8 = 16;
     pub(super) const SORTED_SET_LISTPACK: u8 = 17;
     pub(super) const LIST_QUICKLIST_2: u8 = 18;
+    pub(super) const STREAM_LISTPACKS_2: u8 = 19;
+    pub(super) const STREAM_LISTPACKS_3: u8 = 21;
 }
 
 /// A plain node of a list has one element, and a packed one many.

@@ -93,6 +93,7 @@ fn values_that_nobody_reads_are_skipped() {
             2 | 11 | 20 => RdbValue::Set,
             3 | 5 | 12 | 17 => RdbValue::SortedSet,
             4 | 9 | 13 | 16 => RdbValue::Hash,
+            15 | 19 | 21 => RdbValue::Stream,
             _ => RdbValue::Skipped(kind),
         };
         assert_eq!(found[&(0, b"k".to_vec())].0, wanted, "type {number}");
