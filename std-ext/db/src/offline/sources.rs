@@ -106,7 +106,7 @@ impl Sources {
         take: &mut Take<'_>,
     ) -> Result<(), String> {
         let begin = input.fill_buf().map_err(|why| why.to_string())?;
-        if !begin.starts_with(b"REDIS") {
+        if !begin.starts_with(b"REDIS") && !begin.starts_with(b"VALKEY") {
             return Aof::new(selection.database, 0).read(input, is_last, summary, take);
         }
         let mut reader = Reader::new(input).map_err(|why| why.to_string())?;

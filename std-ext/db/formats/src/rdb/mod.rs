@@ -1,7 +1,7 @@
 //! Redis's file format for data (RDB), and the payloads of `DUMP` and `RESTORE`, which are one value in that format.
 //!
 //! ```text
-//! file:    "REDIS", version as 4 digits, records, 255, from version 5 on CRC-64 of all before it u64
+//! file:    "REDIS", version as 4 digits, or "VALKEY", version as 3 digits; records, 255, from version 5 on CRC-64 of all before it u64
 //! record:  [252 expiration in ms i64 | 253 in seconds i32] [248 idle seconds LENGTH] [249 frequency u8]
 //!          type u8, key STRING, value;
 //!          or 254 database LENGTH; 251 keys LENGTH, of these with an expiration LENGTH;
@@ -13,7 +13,7 @@
 //! A `LENGTH` has 6, 14, 32 or 64 bits, and is big-endian. A `STRING` is a length and bytes, an integer of 1, 2 or 4
 //! bytes, or bytes that [`lzf`] has compressed. All other numbers are little-endian.
 //!
-//! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns strings, and lists, sets, sorted sets and hashes
+//! The reader takes the versions 1 to [`NEWEST_VERSION`], and [`VALKEY_VERSION`]. It returns strings, and lists, sets, sorted sets and hashes
 //! item by item, and streams part by part. It skips values of other types: it knows how long they are, and not what they contain. Nothing is
 //! allocated for a length before its bytes are there.
 //!
@@ -54,6 +54,8 @@ pub use writer::Writer;
 
 /// The newest version that the reader takes: that of Redis 7.4 and 8.0.
 pub const NEWEST_VERSION: u16 = 12;
+/// The version of files of Valkey that the reader takes: that of Valkey 9. Those of Valkey 8 are files of Redis.
+pub const VALKEY_VERSION: u16 = 80;
 /// The version that the writer writes. Redis 5 and later load it.
 pub const WRITTEN_VERSION: u16 = 9;
 /// The longest string that the reader takes, in bytes. Redis has the same limit.
@@ -88,6 +90,7 @@ mod fraction {
 
 /// The beginning of a file, before the version.
 const MAGIC: &[u8; 5] = b"REDIS";
+const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
 
 /// The codes of records that are no keys.
 mod opcode {

@@ -4,7 +4,10 @@ use crate::rdb::body::{Body, Item};
 use crate::rdb::skip::{self, Kind};
 use crate::rdb::source::Source;
 use crate::rdb::stream::{StreamBody, StreamPart};
-use crate::rdb::{HashPair, MAGIC, NEWEST_VERSION, RdbError, ScoredMember, opcode, value_type};
+use crate::rdb::{
+    HashPair, MAGIC, NEWEST_VERSION, RdbError, ScoredMember, VALKEY_MAGIC, VALKEY_VERSION, opcode,
+    value_type,
+};
 use std::io::BufRead;
 
 /// Reads a file in Redis's format.
@@ -124,12 +127,17 @@ impl<R: BufRead> Reader<R> {
         let mut source = Source::new(input);
         let begin: [u8; 9] = source.array()?;
         let no_file = RdbError::Damaged { offset: 0, why: "not an RDB file" };
-        let Some(digits) = begin.strip_prefix(MAGIC) else { return Err(no_file) };
+        let (digits, versions) = match (begin.strip_prefix(MAGIC), begin.strip_prefix(VALKEY_MAGIC))
+        {
+            (Some(digits), _) => (digits, 1..=NEWEST_VERSION),
+            (_, Some(digits)) => (digits, VALKEY_VERSION..=VALKEY_VERSION),
+            _ => return Err(no_file),
+        };
         if !digits.iter().all(u8::is_ascii_digit) {
             return Err(no_file);
         }
         let version = digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-        if !(1..=NEWEST_VERSION).contains(&version) {
+        if !versions.contains(&version) {
             return Err(RdbError::Version(version));
         }
         Ok(Self { source, version, database: 0, ended: false, collection: None, stream: None })
@@ -276,7 +284,8 @@ impl<R: BufRead> Reader<R> {
 
     /// Reads a key and its value.
     fn entry(&mut self, kind: u8, mut entry: Entry) -> Result<Entry, RdbError> {
-        if kind != value_type::STRING && !skip::is_known(kind) {
+        let is_valkey = self.version == VALKEY_VERSION;
+        if kind != value_type::STRING && !skip::is_known(kind, is_valkey) {
             let offset = self.source.offset() - 1;
             return Err(RdbError::UnknownType { number: kind, offset });
         }
@@ -289,7 +298,7 @@ impl<R: BufRead> Reader<R> {
             Some(_) => RdbValue::Hash,
             None if self.stream.is_some() => RdbValue::Stream,
             None if kind == value_type::STRING => RdbValue::String(self.source.string()?),
-            None => RdbValue::Skipped(self.source.skip_value(kind)?),
+            None => RdbValue::Skipped(self.source.skip_value(kind, is_valkey)?),
         };
         Ok(entry)
     }

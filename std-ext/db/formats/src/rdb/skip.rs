@@ -101,9 +101,13 @@ pub(super) fn described(number: u8) -> Option<(Option<Kind>, ValueShape)> {
     Some((Some(kind), shape))
 }
 
+/// In files of Valkey, a hash with fields that expire: each with its value and its time. Redis has other types from this
+/// number on.
+const VALKEY_EXPIRING_HASH: u8 = 22;
+
 /// Returns whether the end of a value of this type is known.
-pub(super) fn is_known(number: u8) -> bool {
-    described(number).is_some()
+pub(super) fn is_known(number: u8, is_valkey: bool) -> bool {
+    described(number).is_some() && (!is_valkey || number <= VALKEY_EXPIRING_HASH)
 }
 
 /// The bytes of a time, and of the id of an entry of a stream.
@@ -122,7 +126,11 @@ mod module {
 
 impl<R: BufRead> Source<R> {
     /// Reads over a value of a type that is no string.
-    pub(super) fn skip_value(&mut self, number: u8) -> Result<Kind, RdbError> {
+    pub(super) fn skip_value(&mut self, number: u8, is_valkey: bool) -> Result<Kind, RdbError> {
+        if is_valkey && number == VALKEY_EXPIRING_HASH {
+            self.skip_repeated(&[ValuePart::String, ValuePart::String, ValuePart::Time])?;
+            return Ok(Kind::Hash);
+        }
         let Some((kind, shape)) = described(number) else {
             return Err(RdbError::UnknownType { number, offset: self.offset() });
         };

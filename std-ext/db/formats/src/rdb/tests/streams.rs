@@ -298,12 +298,12 @@ fn the_encoding_of_redis_5_has_no_counts() {
 #[test]
 fn every_truncation_and_changed_byte_of_a_stream_is_refused_or_gives_a_value() {
     for (kind, value) in recorded() {
-        let step = if value.len() > 1000 { 7 } else { 1 };
+        let step = if value.len() > 1000 { 31 } else { 1 };
         for end in (0..value.len()).step_by(step) {
             assert_eq!(restored(&payload(kind, &value[..end])), Err(PayloadError::Format));
         }
         for at in (0..value.len()).step_by(step) {
-            for flip in [1, 2, 3, 4, 8, 16, 32, 64, 127, 128, 255] {
+            for flip in [1, 2, 8, 64, 128, 255] {
                 let mut value = value.clone();
                 value[at] ^= flip;
                 // Neither a panic nor much memory. What it returns can be written.
