@@ -5,14 +5,15 @@
 
 use hedgerow_db_formats::number;
 use hedgerow_db_formats::rdb::payload::{
-    PayloadItems, PayloadValue, dump, dump_hash, dump_list, dump_set, dump_sorted_set, restore,
+    PayloadItems, PayloadValue, StreamPayload, dump, dump_hash, dump_list, dump_set,
+    dump_sorted_set, dump_stream, restore,
 };
 use hedgerow_db_formats::rdb::{
     Entry, HashEncoding, HashPair, RdbRecord, RdbValue, Reader, ScoredMember, SetEncoding,
-    SortedSetEncoding, Writer, crc64, lzf,
+    SortedSetEncoding, StreamEncoding, StreamId, StreamPart, StreamWriter, Writer, crc64, lzf,
 };
 use libfuzzer_sys::fuzz_target;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 
 /// The items of a collection: one of these has some.
 #[derive(Debug, Default, PartialEq)]
@@ -20,11 +21,37 @@ struct Items {
     elements: Vec<Vec<u8>>,
     members: Vec<(Vec<u8>, f64)>,
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    parts: Vec<Part>,
+}
+
+/// A part of a stream: an entry, or another one as text.
+#[derive(Debug, PartialEq)]
+enum Part {
+    Entry(StreamId, Vec<(Vec<u8>, Vec<u8>)>),
+    Other(String),
+}
+
+/// Bytes of an entry of a stream that are kept. A hostile node makes each of its entries as large as itself.
+const KEPT: usize = 1 << 16;
+
+impl From<StreamPart<'_>> for Part {
+    fn from(part: StreamPart<'_>) -> Self {
+        let StreamPart::Entry(mut entry) = part else { return Self::Other(format!("{part:?}")) };
+        let (mut pairs, mut bytes) = (Vec::new(), 0);
+        while let Some((name, value)) = entry.pairs.next() {
+            bytes += name.len() + value.len();
+            pairs.push((name.to_vec(), value.to_vec()));
+            if bytes > KEPT {
+                break;
+            }
+        }
+        Self::Entry(entry.id, pairs)
+    }
 }
 
 impl Items {
     fn len(&self) -> usize {
-        self.elements.len() + self.members.len() + self.pairs.len()
+        self.elements.len() + self.members.len() + self.pairs.len() + self.parts.len()
     }
 
     /// Adds the next item of an entry. Returns false after the last.
@@ -34,6 +61,7 @@ impl Items {
         self.members.extend(reader.scored().ok()?.map(|(member, score)| (member.to_vec(), score)));
         let pair = |(field, value): HashPair<'_>| (field.to_vec(), value.to_vec());
         self.pairs.extend(reader.pair().ok()?.map(pair));
+        self.parts.extend(reader.stream_part().ok()?.map(Part::from));
         assert!(self.len() <= before + 1);
         Some(self.len() > before)
     }
@@ -93,7 +121,7 @@ fn records(file: impl BufRead, most: usize) -> (Vec<(RdbRecord, Items)>, bool) {
 fn entries(records: &[(RdbRecord, Items)]) -> impl Iterator<Item = (&Entry, &Items)> {
     records.iter().filter_map(|(record, items)| match record {
         RdbRecord::Entry(entry) => match entry.value {
-            RdbValue::Skipped(_) => None,
+            RdbValue::Skipped(_) | RdbValue::Stream => None,
             _ => Some((entry, items)),
         },
         _ => None,
@@ -140,6 +168,57 @@ fn items_of(payload: &[u8]) -> Option<Items> {
     }
 }
 
+/// Dumps the parts of a stream, or returns `None` if it is damaged.
+fn stream_again(stream: StreamPayload<'_>) -> Option<Vec<u8>> {
+    // All of it has to be undamaged.
+    let mut consumers = Vec::new();
+    let mut parts = stream.parts();
+    while let Some(part) = parts.next().ok()? {
+        match part {
+            StreamPart::Group(_) => consumers.push(0),
+            StreamPart::Consumer(_) => *consumers.last_mut().unwrap() += 1,
+            _ => {}
+        }
+    }
+    let mut out = Vec::new();
+    let write = |writer: &mut StreamWriter<'_>| write_stream(stream, &consumers, writer);
+    dump_stream(StreamEncoding::Listpacks3, &mut out, write).unwrap();
+    Some(out)
+}
+
+/// Writes the parts of an undamaged stream, whose groups have these numbers of consumers.
+fn write_stream(
+    stream: StreamPayload<'_>,
+    consumers: &[u64],
+    writer: &mut StreamWriter<'_>,
+) -> io::Result<()> {
+    let (mut parts, mut consumers) = (stream.parts(), consumers.iter());
+    while let Some(part) = parts.next().unwrap() {
+        match part {
+            StreamPart::Entry(_) => {
+                let Part::Entry(id, pairs) = part.into() else { unreachable!() };
+                writer.entry(id, pairs.iter().map(|(name, value)| (&name[..], &value[..])))?;
+            }
+            StreamPart::Meta(meta) => writer.meta(&meta)?,
+            StreamPart::Group(group) => writer.group(&group, *consumers.next().unwrap())?,
+            StreamPart::Pending(entry) => writer.pending(&entry)?,
+            StreamPart::Consumer(consumer) => writer.consumer(&consumer)?,
+            StreamPart::Owned(entry) => writer.owned(entry.id)?,
+            _ => unreachable!(),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the parts of a stream, or `None` if it is damaged.
+fn parts_of(stream: StreamPayload<'_>) -> Option<Vec<Part>> {
+    let (mut parts, mut all) = (stream.parts(), Vec::new());
+    while let Some(part) = parts.next().ok()? {
+        all.push(part.into());
+    }
+    Some(all)
+}
+
 /// Dumps a collection, as packed as it can be.
 fn dump_again(value: &PayloadValue<'_>, items: &Items, is_packed: bool) -> Vec<u8> {
     let (count, mut out) = (items.len(), Vec::new());
@@ -175,6 +254,11 @@ fn restore_again(kind: u8, bytes: &[u8]) {
             dump(&[&value], &mut again);
             assert_eq!(restore(&again), Ok(PayloadValue::String(value)));
         }
+        Ok(PayloadValue::Stream(stream)) => {
+            let Some(again) = stream_again(stream) else { return };
+            let Ok(PayloadValue::Stream(again)) = restore(&again) else { panic!() };
+            assert_eq!(parts_of(again), parts_of(stream));
+        }
         Ok(value) => {
             let Some(items) = items_of(&payload) else { return };
             for is_packed in [true, false] {
@@ -197,13 +281,18 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     let _ = restore(bytes);
-    for kind in [0, 1, 2, 3, 4, 5, 14, 18] {
+    for kind in [0, 1, 2, 3, 4, 5, 14, 15, 18, 19, 21] {
         restore_again(kind, bytes);
     }
     // Packed values, as strings that are not compressed.
     let packed = [&[0x80][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat();
     for kind in 9..=20 {
         restore_again(kind, &packed);
+    }
+    // One node of a stream, with as many entries as its header says.
+    for length in 0..5 {
+        let node = [&[1, 16][..], &[0; 16], &packed].concat();
+        restore_again(15, &[&node[..], &[length, 0x81], &[255; 8], &[0, 0]].concat());
     }
 
     if let Some((length, rest)) = bytes.split_first_chunk() {

@@ -15,8 +15,11 @@ use std::thread;
 use support::Running;
 
 /// The messages that redis-server sends to a subscriber. The first lines describe the format.
-const REDIS: [&str; 2] =
-    [include_str!("redis-7-key-events.txt"), include_str!("redis-7-key-events-collections.txt")];
+const REDIS: [&str; 3] = [
+    include_str!("redis-7-key-events.txt"),
+    include_str!("redis-7-key-events-collections.txt"),
+    include_str!("redis-7-key-events-streams.txt"),
+];
 
 /// A server that publishes these events, a client of it, and a subscriber of all events.
 struct Setup {
@@ -84,8 +87,8 @@ fn events_are_those_of_redis() {
 }
 
 /// The numbers of sections and of commands in the files.
-const SECTIONS: usize = 12;
-const COMMANDS: usize = 546;
+const SECTIONS: usize = 15;
+const COMMANDS: usize = 665;
 
 #[test]
 fn the_setting_is_shown_as_redis_does() {

@@ -3,7 +3,7 @@
 use super::aof::Aof;
 use super::item::{ImportedKey, Item, Take};
 use super::summary::{Summary, count};
-use crate::rdb::{Entry, RdbRecord, RdbValue, Reader};
+use crate::rdb::{Entry, Kind, RdbRecord, RdbValue, Reader};
 use crate::request::{LONGEST_KEY, OwnedValue, Packer, Score, ValueType, ascending};
 use crate::resp::inline;
 use std::fs::{self, File};
@@ -106,7 +106,7 @@ impl Sources {
         take: &mut Take<'_>,
     ) -> Result<(), String> {
         let begin = input.fill_buf().map_err(|why| why.to_string())?;
-        if !begin.starts_with(b"REDIS") {
+        if !begin.starts_with(b"REDIS") && !begin.starts_with(b"VALKEY") {
             return Aof::new(selection.database, 0).read(input, is_last, summary, take);
         }
         let mut reader = Reader::new(input).map_err(|why| why.to_string())?;
@@ -137,6 +137,8 @@ impl Sources {
             count(&mut summary.databases, entry.database);
         } else if let RdbValue::Skipped(kind) = &entry.value {
             count(&mut summary.types, kind.to_string());
+        } else if entry.value == RdbValue::Stream {
+            count(&mut summary.types, Kind::Stream.to_string());
         } else if entry.key.len() > LONGEST_KEY {
             summary.long_keys += 1;
         } else if !self.is_aof && entry.expires_at.is_some_and(|end| end <= selection.now) {

@@ -112,6 +112,8 @@ def wrong_number(name):
 def normal(replies):
     """The replies without clocks and ids."""
     replies = re.sub(rb"(\$2\r\nid\r\n:)\d+", rb"\1N", replies)
+    # How a server stores a stream, and for how long a consumer was idle.
+    replies = re.sub(rb"((?:radix-tree-(?:keys|nodes)|\$4\r\nidle)\r\n:)\d+", rb"\1N", replies)
     # How long the latest times of `random_words.py` are still to come, in seconds.
     replies = re.sub(rb":(9[78]|[678])\d{9}\r", rb":T\r", replies)
     return re.sub(rb":1[78]\d{8}(\d{3})?\r", rb":T\r", replies)

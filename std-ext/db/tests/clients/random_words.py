@@ -1,5 +1,7 @@
 """Random commands for `random_commands.py`: what a client may send, right or wrong."""
 
+import random_streams
+
 KEYS = [b"a", b"b", b"c", b"{t}1", b"", b"key\x00\xff", b"d" * 60, b"h", b"l", b"s", b"q"]
 VALUES = [b"", b"x", b"rose", b"10", b"-5", b"3.5", b"\x00\xff\x80", b"abc" * 20, b"\xff" * 9, b"00",
           b"9223372036854775807", b"hello world", b"y" * 300]
@@ -459,11 +461,11 @@ COMMANDS = {
     b"SCAN": lambda w: w.pick(
         [w.pick(b"abc", b"99999999999999999999")] + w.options([b"MATCH", b"z"], [b"COUNT", w.number()], [b"TYPE", b"list"]),
         [b"0", b"MATCH", w.pick(b"a", b"[bx]", b"z*"), b"COUNT", b"1000"] + w.options(
-            [b"TYPE", w.pick(b"string", b"hash", b"set", b"list", b"zset")])),
+            [b"TYPE", w.pick(b"string", b"hash", b"set", b"list", b"zset", b"stream")])),
     b"SORT": lambda w: [w.pick(b"missing", w.list_key(), w.set_key(), w.sorted_key())] + w.sort_options()
     + w.pick([], [b"STORE", w.list_key()]),
     b"SORT_RO": lambda w: [w.pick(w.list_key(), w.set_key(), w.sorted_key())] + w.sort_options(),
-    b"OBJECT": lambda w: w.pick([b"ENCODING", w.pick(b"l", b"s", b"q", b"e", b"h")],
+    b"OBJECT": lambda w: w.pick([b"ENCODING", w.pick(b"l", b"s", b"q", b"e", b"h", b"m")],
                                 [b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],
                                 [b"ENCODING", b"missing"], [b"FOO"], [b"FOO", w.key()]),
     b"DUMP": lambda w: [w.key()],
@@ -540,4 +542,6 @@ OFTEN = {
 # Members of equal scores, for the commands about ranges of members.
 COMMANDS[b"ZADD"] = lambda w, others=COMMANDS[b"ZADD"]: w.pick(
     others(w), others(w), [b"e"] + sum(w.some(lambda: [b"0", w.pick(*WORDS)], 1, 4), []))
+COMMANDS.update(random_streams.COMMANDS)
+OFTEN.update(random_streams.OFTEN)
 NAMES = [name for name in COMMANDS for _ in range(int(10 * OFTEN.get(name, 2)))]

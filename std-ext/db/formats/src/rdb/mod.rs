@@ -1,7 +1,7 @@
 //! Redis's file format for data (RDB), and the payloads of `DUMP` and `RESTORE`, which are one value in that format.
 //!
 //! ```text
-//! file:    "REDIS", version as 4 digits, records, 255, from version 5 on CRC-64 of all before it u64
+//! file:    "REDIS", version as 4 digits, or "VALKEY", version as 3 digits; records, 255, from version 5 on CRC-64 of all before it u64
 //! record:  [252 expiration in ms i64 | 253 in seconds i32] [248 idle seconds LENGTH] [249 frequency u8]
 //!          type u8, key STRING, value;
 //!          or 254 database LENGTH; 251 keys LENGTH, of these with an expiration LENGTH;
@@ -13,12 +13,13 @@
 //! A `LENGTH` has 6, 14, 32 or 64 bits, and is big-endian. A `STRING` is a length and bytes, an integer of 1, 2 or 4
 //! bytes, or bytes that [`lzf`] has compressed. All other numbers are little-endian.
 //!
-//! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns strings, and lists, sets, sorted sets and hashes
-//! item by item. It skips values of other types: it knows how long they are, and not what they contain. Nothing is
+//! The reader takes the versions 1 to [`NEWEST_VERSION`], and [`VALKEY_VERSION`]. It returns strings, and lists, sets, sorted sets and hashes
+//! item by item, and streams part by part. It skips values of other types: it knows how long they are, and not what they contain. Nothing is
 //! allocated for a length before its bytes are there.
 //!
 //! A collection is stored as a count and as many items, or packed into one string, or into several if it is a list: see
-//! [`HashEncoding`], [`SetEncoding`] and [`SortedSetEncoding`].
+//! [`HashEncoding`], [`SetEncoding`] and [`SortedSetEncoding`]. A stream has listpacks with entries, and what its groups
+//! have read: see [`StreamPart`].
 //!
 //! The crate `rdb` can only read files, so the writer and the payloads would remain, and with them most of this module.
 
@@ -36,6 +37,7 @@ pub mod redis_files;
 mod score;
 mod skip;
 mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -44,10 +46,16 @@ pub use collections::{HashEncoding, HashPair, ScoredMember, SetEncoding, SortedS
 pub use error::RdbError;
 pub use reader::{Entry, RdbRecord, RdbValue, Reader};
 pub use skip::Kind;
+pub use stream::{
+    PendingEntry, StreamConsumer, StreamEncoding, StreamEntry, StreamGroup, StreamId, StreamMeta,
+    StreamPairs, StreamPart, StreamWriter,
+};
 pub use writer::Writer;
 
 /// The newest version that the reader takes: that of Redis 7.4 and 8.0.
 pub const NEWEST_VERSION: u16 = 12;
+/// The version of files of Valkey that the reader takes: that of Valkey 9. Those of Valkey 8 are files of Redis.
+pub const VALKEY_VERSION: u16 = 80;
 /// The version that the writer writes. Redis 5 and later load it.
 pub const WRITTEN_VERSION: u16 = 9;
 /// The longest string that the reader takes, in bytes. Redis has the same limit.
@@ -61,9 +69,12 @@ mod value_type {
     pub(super) const HASH: u8 = 4;
     pub(super) const SORTED_SET: u8 = 5;
     pub(super) const SET_INTSET: u8 = 11;
+    pub(super) const STREAM_LISTPACKS: u8 = 15;
     pub(super) const HASH_LISTPACK: u8 = 16;
     pub(super) const SORTED_SET_LISTPACK: u8 = 17;
     pub(super) const LIST_QUICKLIST_2: u8 = 18;
+    pub(super) const STREAM_LISTPACKS_2: u8 = 19;
+    pub(super) const STREAM_LISTPACKS_3: u8 = 21;
 }
 
 /// A plain node of a list has one element, and a packed one many.
@@ -79,6 +90,7 @@ mod fraction {
 
 /// The beginning of a file, before the version.
 const MAGIC: &[u8; 5] = b"REDIS";
+const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
 
 /// The codes of records that are no keys.
 mod opcode {

@@ -5,12 +5,14 @@ use crate::rdb::collections::{write_hash, write_list, write_set, write_sorted_se
 use crate::rdb::encode::write_string;
 use crate::rdb::lzf::LzfCompressor;
 use crate::rdb::source::{Length, Source};
+use crate::rdb::stream::{StreamBody, StreamEncoding, StreamPart, StreamWriter, dump_parts};
 use crate::rdb::{
     HashEncoding, HashPair, Kind, NEWEST_VERSION, ScoredMember, SetEncoding, SortedSetEncoding,
     crc64, value_type,
 };
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::io;
 
 /// The version in payloads that `DUMP` makes: that of Redis 7.0.
 const DUMPED_VERSION: u16 = 10;
@@ -40,6 +42,8 @@ pub enum PayloadValue<'p> {
     SortedSet(CollectionPayload<'p>),
     /// A hash with at least one field.
     Hash(CollectionPayload<'p>),
+    /// A stream, which may be empty.
+    Stream(StreamPayload<'p>),
 }
 
 /// A list, a set, a sorted set or a hash in a payload, which has not been read.
@@ -109,6 +113,38 @@ impl PayloadItems<'_> {
     }
 }
 
+/// A stream in a payload, which has not been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamPayload<'p> {
+    number: u8,
+    value: &'p [u8],
+}
+
+impl<'p> StreamPayload<'p> {
+    /// Returns the parts, from the first.
+    pub fn parts(self) -> PayloadParts<'p> {
+        let body = StreamBody::new(self.number).expect("it is of a stream's type");
+        PayloadParts { source: Source::new(self.value), body }
+    }
+}
+
+/// Reads a stream in a payload.
+pub struct PayloadParts<'p> {
+    source: Source<&'p [u8]>,
+    body: StreamBody,
+}
+
+impl PayloadParts<'_> {
+    /// Returns the next part, or `None` after the last.
+    ///
+    /// # Errors
+    /// If the payload is damaged. Parts that were returned may have been in front of the damage.
+    #[expect(clippy::should_implement_trait, reason = "the parts borrow from this")]
+    pub fn next(&mut self) -> Result<Option<StreamPart<'_>>, PayloadError> {
+        self.body.next(&mut self.source).map_err(|_| PayloadError::Format)
+    }
+}
+
 /// Appends the payload of a string, which is given in pieces.
 pub fn dump(pieces: &[&[u8]], out: &mut Vec<u8>) {
     dump_with(out, |out, compressor| {
@@ -165,6 +201,23 @@ pub fn dump_sorted_set<'a>(
     dump_with(out, |out, compressor| write_sorted_set(out, encoding, count, members, compressor));
 }
 
+/// Appends the payload of a stream, whose parts `write` adds. Redis 7.0 has [`StreamEncoding::Listpacks2`].
+///
+/// # Errors
+/// Those of `write`. What was appended is no payload then.
+///
+/// # Panics
+/// As the methods of [`StreamWriter`] do, or if `write` does not add all parts.
+pub fn dump_stream(
+    encoding: StreamEncoding,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut StreamWriter<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut written = Ok(());
+    dump_with(out, |out, compressor| written = dump_parts(out, encoding, compressor, write));
+    written
+}
+
 /// Appends a payload, of which `write` appends the type and the value.
 fn dump_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>, &mut LzfCompressor)) {
     thread_local! {
@@ -180,7 +233,7 @@ fn dump_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>, &mut LzfCompres
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
-/// Returns the value of a payload. A collection is only known to be undamaged once it was
+/// Returns the value of a payload. A collection or a stream is only known to be undamaged once it was
 /// read to its end.
 ///
 /// # Errors
@@ -198,6 +251,9 @@ pub fn restore(payload: &[u8]) -> Result<PayloadValue<'_>, PayloadError> {
     match value.split_first() {
         Some((&value_type::STRING, value)) => {
             string(value).map(PayloadValue::String).ok_or(PayloadError::Format)
+        }
+        Some((&number, value)) if StreamEncoding::of(number).is_some() => {
+            Ok(PayloadValue::Stream(StreamPayload { number, value }))
         }
         Some((&number, value)) => {
             let mut body = Body::new(number).ok_or(PayloadError::Format)?;

@@ -3,7 +3,11 @@
 use crate::rdb::body::{Body, Item};
 use crate::rdb::skip::{self, Kind};
 use crate::rdb::source::Source;
-use crate::rdb::{HashPair, MAGIC, NEWEST_VERSION, RdbError, ScoredMember, opcode, value_type};
+use crate::rdb::stream::{StreamBody, StreamPart};
+use crate::rdb::{
+    HashPair, MAGIC, NEWEST_VERSION, RdbError, ScoredMember, VALKEY_MAGIC, VALKEY_VERSION, opcode,
+    value_type,
+};
 use std::io::BufRead;
 
 /// Reads a file in Redis's format.
@@ -40,6 +44,8 @@ pub struct Reader<R> {
     ended: bool,
     /// The collection of the last entry, as far as it is not read.
     collection: Option<Body>,
+    /// The same of a stream.
+    stream: Option<StreamBody>,
 }
 
 /// A part of a file.
@@ -90,6 +96,8 @@ pub enum RdbValue {
     SortedSet,
     /// A hash, which follows: [`Reader::pair`] returns its fields and values.
     Hash,
+    /// A stream, which follows: [`Reader::stream_part`] returns its parts.
+    Stream,
     /// A value of a type that is not read. Hashes with fields that expire, which Redis 7.4 and later write, are
     /// [`Kind::Hash`].
     Skipped(Kind),
@@ -104,6 +112,7 @@ impl RdbValue {
             Self::Set => Kind::Set,
             Self::SortedSet => Kind::SortedSet,
             Self::Hash => Kind::Hash,
+            Self::Stream => Kind::Stream,
             Self::Skipped(kind) => *kind,
         })
     }
@@ -118,15 +127,20 @@ impl<R: BufRead> Reader<R> {
         let mut source = Source::new(input);
         let begin: [u8; 9] = source.array()?;
         let no_file = RdbError::Damaged { offset: 0, why: "not an RDB file" };
-        let Some(digits) = begin.strip_prefix(MAGIC) else { return Err(no_file) };
+        let (digits, versions) = match (begin.strip_prefix(MAGIC), begin.strip_prefix(VALKEY_MAGIC))
+        {
+            (Some(digits), _) => (digits, 1..=NEWEST_VERSION),
+            (_, Some(digits)) => (digits, VALKEY_VERSION..=VALKEY_VERSION),
+            _ => return Err(no_file),
+        };
         if !digits.iter().all(u8::is_ascii_digit) {
             return Err(no_file);
         }
         let version = digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-        if !(1..=NEWEST_VERSION).contains(&version) {
+        if !versions.contains(&version) {
             return Err(RdbError::Version(version));
         }
-        Ok(Self { source, version, database: 0, ended: false, collection: None })
+        Ok(Self { source, version, database: 0, ended: false, collection: None, stream: None })
     }
 
     /// Returns the version of the format.
@@ -162,6 +176,9 @@ impl<R: BufRead> Reader<R> {
         };
         if let Some(collection) = self.collection.take() {
             collection.skip(&mut self.source)?;
+        }
+        if let Some(stream) = self.stream.take() {
+            stream.skip(&mut self.source)?;
         }
         while !self.ended {
             let source = &mut self.source;
@@ -245,6 +262,18 @@ impl<R: BufRead> Reader<R> {
         })
     }
 
+    /// Returns the next part of a stream, or `None` after the last, as [`element`](Self::element) does.
+    ///
+    /// # Errors
+    /// If the input ends before the stream does, or is damaged: ids that do not ascend, wrong lengths, names that are
+    /// there twice, and pending entries that have no consumer, or two.
+    pub fn stream_part(&mut self) -> Result<Option<StreamPart<'_>>, RdbError> {
+        match &mut self.stream {
+            Some(stream) => stream.next(&mut self.source),
+            None => Ok(None),
+        }
+    }
+
     /// Returns the next item, if the collection is of one of these kinds.
     fn item(&mut self, kinds: &[Kind]) -> Result<Option<Item<'_>>, RdbError> {
         match &mut self.collection {
@@ -255,19 +284,21 @@ impl<R: BufRead> Reader<R> {
 
     /// Reads a key and its value.
     fn entry(&mut self, kind: u8, mut entry: Entry) -> Result<Entry, RdbError> {
-        if kind != value_type::STRING && !skip::is_known(kind) {
+        let is_valkey = self.version == VALKEY_VERSION;
+        if kind != value_type::STRING && !skip::is_known(kind, is_valkey) {
             let offset = self.source.offset() - 1;
             return Err(RdbError::UnknownType { number: kind, offset });
         }
         (entry.database, entry.key) = (self.database, self.source.string()?);
-        self.collection = Body::new(kind);
+        (self.collection, self.stream) = (Body::new(kind), StreamBody::new(kind));
         entry.value = match self.collection.as_ref().map(Body::kind) {
             Some(Kind::List) => RdbValue::List,
             Some(Kind::Set) => RdbValue::Set,
             Some(Kind::SortedSet) => RdbValue::SortedSet,
             Some(_) => RdbValue::Hash,
+            None if self.stream.is_some() => RdbValue::Stream,
             None if kind == value_type::STRING => RdbValue::String(self.source.string()?),
-            None => RdbValue::Skipped(self.source.skip_value(kind)?),
+            None => RdbValue::Skipped(self.source.skip_value(kind, is_valkey)?),
         };
         Ok(entry)
     }

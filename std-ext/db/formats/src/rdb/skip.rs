@@ -2,6 +2,7 @@
 
 use crate::rdb::packed::PackedEncoding::{self, Intset, Listpack, Ziplist, Zipmap};
 use crate::rdb::source::Source;
+use crate::rdb::stream::StreamEncoding;
 use crate::rdb::{RdbError, fraction};
 use std::fmt;
 use std::io::BufRead;
@@ -46,8 +47,7 @@ pub(super) enum ValueShape {
     Repeated(&'static [ValuePart]),
     /// A time, a count, and as many times these parts.
     TimeAndRepeated(&'static [ValuePart]),
-    /// A stream of this version of its format.
-    Stream(u8),
+    Stream(StreamEncoding),
     Module,
 }
 
@@ -85,13 +85,13 @@ pub(super) fn described(number: u8) -> Option<(Option<Kind>, ValueShape)> {
         12 => (Kind::SortedSet, Once(&[Packed(Ziplist)])),
         13 => (Kind::Hash, Once(&[Packed(Ziplist)])),
         14 => (Kind::List, Repeated(&[Packed(Ziplist)])),
-        15 => (Kind::Stream, ValueShape::Stream(1)),
+        15 => (Kind::Stream, ValueShape::Stream(StreamEncoding::Listpacks)),
         16 => (Kind::Hash, Once(&[Packed(Listpack)])),
         17 => (Kind::SortedSet, Once(&[Packed(Listpack)])),
         18 => (Kind::List, Repeated(&[Container, Packed(Listpack)])),
-        19 => (Kind::Stream, ValueShape::Stream(2)),
+        19 => (Kind::Stream, ValueShape::Stream(StreamEncoding::Listpacks2)),
         20 => (Kind::Set, Once(&[Packed(Listpack)])),
-        21 => (Kind::Stream, ValueShape::Stream(3)),
+        21 => (Kind::Stream, ValueShape::Stream(StreamEncoding::Listpacks3)),
         22 => (Kind::Hash, Repeated(&[ExpiresIn, String, String])),
         23 => (Kind::Hash, Once(&[String])),
         24 => (Kind::Hash, ValueShape::TimeAndRepeated(&[ExpiresIn, String, String])),
@@ -101,9 +101,13 @@ pub(super) fn described(number: u8) -> Option<(Option<Kind>, ValueShape)> {
     Some((Some(kind), shape))
 }
 
+/// In files of Valkey, a hash with fields that expire: each with its value and its time. Redis has other types from this
+/// number on.
+const VALKEY_EXPIRING_HASH: u8 = 22;
+
 /// Returns whether the end of a value of this type is known.
-pub(super) fn is_known(number: u8) -> bool {
-    described(number).is_some()
+pub(super) fn is_known(number: u8, is_valkey: bool) -> bool {
+    described(number).is_some() && (!is_valkey || number <= VALKEY_EXPIRING_HASH)
 }
 
 /// The bytes of a time, and of the id of an entry of a stream.
@@ -122,7 +126,11 @@ mod module {
 
 impl<R: BufRead> Source<R> {
     /// Reads over a value of a type that is no string.
-    pub(super) fn skip_value(&mut self, number: u8) -> Result<Kind, RdbError> {
+    pub(super) fn skip_value(&mut self, number: u8, is_valkey: bool) -> Result<Kind, RdbError> {
+        if is_valkey && number == VALKEY_EXPIRING_HASH {
+            self.skip_repeated(&[ValuePart::String, ValuePart::String, ValuePart::Time])?;
+            return Ok(Kind::Hash);
+        }
         let Some((kind, shape)) = described(number) else {
             return Err(RdbError::UnknownType { number, offset: self.offset() });
         };
@@ -133,7 +141,10 @@ impl<R: BufRead> Source<R> {
                 self.skip(TIME)?;
                 self.skip_repeated(parts)?;
             }
-            ValueShape::Stream(version) => self.skip_stream(version)?,
+            ValueShape::Stream(encoding) => {
+                let nodes = self.length()?;
+                self.skip_stream_from(encoding, nodes)?;
+            }
             ValueShape::Module => {
                 let kind = Kind::Module(module_name(self.length()?));
                 self.skip_module_parts()?;
@@ -172,32 +183,62 @@ impl<R: BufRead> Source<R> {
         (0..count).try_for_each(|_| self.length().map(drop))
     }
 
-    fn skip_stream(&mut self, version: u8) -> Result<(), RdbError> {
-        self.skip_repeated(&[ValuePart::String, ValuePart::String])?;
+    /// Reads over a stream, of whose nodes as many follow.
+    pub(super) fn skip_stream_from(
+        &mut self,
+        encoding: StreamEncoding,
+        nodes: u64,
+    ) -> Result<(), RdbError> {
+        self.skip_parts(nodes, &[ValuePart::String, ValuePart::String])?;
         // The number of entries and the last id; the first id, the last deleted one, and all entries that ever were.
-        self.skip_lengths(if version == 1 { 3 } else { 8 })?;
-        for _ in 0..self.length()? {
-            self.skip_group(version)?;
+        self.skip_lengths(if encoding == StreamEncoding::Listpacks { 3 } else { 8 })?;
+        let groups = self.length()?;
+        self.skip_groups(encoding, groups)
+    }
+
+    /// Reads over groups of consumers.
+    pub(super) fn skip_groups(
+        &mut self,
+        encoding: StreamEncoding,
+        groups: u64,
+    ) -> Result<(), RdbError> {
+        for _ in 0..groups {
+            self.skip_string()?;
+            self.skip_lengths(if encoding == StreamEncoding::Listpacks { 2 } else { 3 })?;
+            let pending = self.length()?;
+            self.skip_pending(pending)?;
+            let consumers = self.length()?;
+            self.skip_consumers(encoding, consumers)?;
         }
         Ok(())
     }
 
-    /// Reads over a group of consumers.
-    fn skip_group(&mut self, version: u8) -> Result<(), RdbError> {
-        self.skip_string()?;
-        self.skip_lengths(if version == 1 { 2 } else { 3 })?;
-        for _ in 0..self.length()? {
+    /// Reads over pending entries of a group.
+    pub(super) fn skip_pending(&mut self, entries: u64) -> Result<(), RdbError> {
+        for _ in 0..entries {
             self.skip(STREAM_ID + TIME)?;
             self.length()?;
         }
-        for _ in 0..self.length()? {
+        Ok(())
+    }
+
+    pub(super) fn skip_consumers(
+        &mut self,
+        encoding: StreamEncoding,
+        consumers: u64,
+    ) -> Result<(), RdbError> {
+        for _ in 0..consumers {
             self.skip_string()?;
-            self.skip(if version == 3 { 2 * TIME } else { TIME })?;
-            for _ in 0..self.length()? {
-                self.skip(STREAM_ID)?;
-            }
+            self.skip(if encoding == StreamEncoding::Listpacks3 { 2 * TIME } else { TIME })?;
+            let owned = self.length()?;
+            self.skip_owned(owned)?;
         }
         Ok(())
+    }
+
+    /// Reads over pending entries of a consumer.
+    pub(super) fn skip_owned(&mut self, entries: u64) -> Result<(), RdbError> {
+        (0..entries).try_for_each(|_| self.skip(STREAM_ID))
     }
 
     /// Reads over data of a module that belongs to no key.

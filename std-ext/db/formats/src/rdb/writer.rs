@@ -3,6 +3,7 @@
 use crate::rdb::collections::WriteItem;
 use crate::rdb::encode::{write_length, write_string};
 use crate::rdb::lzf::LzfCompressor;
+use crate::rdb::stream::{StreamEncoding, StreamOutput, StreamWriter, write_parts};
 use crate::rdb::{HashPair, MAGIC, ScoredMember, WRITTEN_VERSION, crc64, opcode, value_type};
 use std::io::{self, Write};
 
@@ -142,6 +143,25 @@ impl<W: Write> Writer<W> {
         self.items(key, expires_at, value_type::HASH, count, pairs)
     }
 
+    /// Adds a key, with the time at which it expires in milliseconds since 1970, and a stream, whose parts `write` adds.
+    /// It is called twice: the number of nodes comes before the nodes.
+    ///
+    /// # Errors
+    /// Those of the output, and of `write`.
+    ///
+    /// # Panics
+    /// As the methods of [`StreamWriter`] do, or if `write` does not add all parts, or not the same again.
+    pub fn stream(
+        &mut self,
+        key: &[u8],
+        expires_at: Option<u64>,
+        encoding: StreamEncoding,
+        write: impl FnMut(&mut StreamWriter<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let begin = |writer: &mut Self, kind| writer.key(key, expires_at, kind);
+        write_parts(self, encoding, begin, write)
+    }
+
     fn items<I: WriteItem>(
         &mut self,
         key: &[u8],
@@ -195,5 +215,15 @@ impl<W: Write> Writer<W> {
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER);
         Ok(())
+    }
+}
+
+impl<W: Write> StreamOutput for Writer<W> {
+    fn buffer(&mut self) -> (&mut Vec<u8>, &mut LzfCompressor) {
+        (&mut self.buffer, &mut self.compressor)
+    }
+
+    fn flush_if_full(&mut self) -> io::Result<()> {
+        Writer::flush_if_full(self)
     }
 }

@@ -119,6 +119,12 @@ impl ListpackWriter {
         self.link(from);
     }
 
+    /// Replaces the first element, which is an integer of 7 bits, by another one.
+    pub(in crate::rdb) fn set_first(&mut self, integer: u8) {
+        debug_assert!(integer < 0x80 && self.bytes[HEADER] < 0x80);
+        self.bytes[HEADER] = integer;
+    }
+
     /// Ends the element that begins at `from`.
     fn link(&mut self, from: usize) {
         let (link, length) = link(self.bytes.len() - from);

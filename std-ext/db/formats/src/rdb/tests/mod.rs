@@ -4,10 +4,11 @@ mod collections;
 mod hashes;
 mod packed;
 mod shapes;
+mod streams;
 mod strings;
 
 use super::redis_files::{self, bytes};
-use super::{Entry, Kind, RdbError, RdbRecord, RdbValue, Reader, Writer};
+use super::{Entry, RdbError, RdbRecord, RdbValue, Reader, Writer};
 use std::collections::BTreeMap;
 
 /// Returns all records of a file, and the bytes behind it.
@@ -80,7 +81,7 @@ fn recorded() -> Content {
         ("set", RdbValue::Set),
         ("zset", RdbValue::SortedSet),
         ("bigzset", RdbValue::SortedSet),
-        ("stream", RdbValue::Skipped(Kind::Stream)),
+        ("stream", RdbValue::Stream),
     ] {
         add(0, key, value, None);
     }

@@ -1,6 +1,7 @@
 //! Files of every version, and values of every type.
 
 use super::{RdbError, content, entries, read};
+use crate::rdb::redis_files::{self, bytes};
 use crate::rdb::{Kind, NEWEST_VERSION, RdbRecord, RdbValue, crc64};
 
 /// Makes a file of a version with these records.
@@ -27,8 +28,31 @@ fn every_version_is_read() {
         let why = read(&file(version, records)).unwrap_err();
         assert!(matches!(why, RdbError::Version(found) if found == version), "{why}");
     }
-    for begin in [&b"REDIS00x9"[..], b"REDIT0009", b"VALKEY080", b"        9"] {
+    for begin in [&b"REDIS00x9"[..], b"REDIT0009", b"VALKEX080", b"VALKEY08x", b"        9"] {
         assert!(matches!(read(begin).unwrap_err(), RdbError::Damaged { offset: 0, .. }));
+    }
+}
+
+#[test]
+fn files_of_valkey_are_read() {
+    let valkey = bytes(redis_files::VALKEY);
+    let found = content(&valkey);
+    let of = |key: &str| &found[&(0, key.as_bytes().to_vec())].0;
+    assert_eq!(of("k"), &RdbValue::String(b"v".to_vec()));
+    let (values, kinds) = (["plain", "s", "st"].map(of), ["h", "big"].map(of));
+    assert_eq!(values, [&RdbValue::Hash, &RdbValue::Set, &RdbValue::Stream]);
+    assert_eq!(kinds, [&RdbValue::Skipped(Kind::Hash); 2]);
+    assert_eq!(found.len(), 6);
+    for end in 0..valkey.len() {
+        assert!(matches!(read(&valkey[..end]).unwrap_err(), RdbError::Truncated { .. }));
+    }
+    let mut other = valkey;
+    other[8] = b'1';
+    assert!(matches!(read(&other).unwrap_err(), RdbError::Version(81)));
+    // Types that only Redis has, or neither.
+    for number in [23, 24, 25, 26, 243] {
+        let why = read(&[b"VALKEY080", &[number, 1, b'k'][..]].concat()).unwrap_err();
+        assert!(matches!(why, RdbError::UnknownType { offset: 9, .. }), "{why}");
     }
 }
 
@@ -93,6 +117,7 @@ fn values_that_nobody_reads_are_skipped() {
             2 | 11 | 20 => RdbValue::Set,
             3 | 5 | 12 | 17 => RdbValue::SortedSet,
             4 | 9 | 13 | 16 => RdbValue::Hash,
+            15 | 19 | 21 => RdbValue::Stream,
             _ => RdbValue::Skipped(kind),
         };
         assert_eq!(found[&(0, b"k".to_vec())].0, wanted, "type {number}");
