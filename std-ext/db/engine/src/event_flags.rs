@@ -18,6 +18,7 @@ impl EventFlags {
     pub const SET: Self = Self::of(b's');
     pub const HASH: Self = Self::of(b'h');
     pub const SORTED_SET: Self = Self::of(b'z');
+    pub const STREAM: Self = Self::of(b't');
     /// A key was added that did not exist.
     pub const NEW: Self = Self::of(b'n');
     /// A read has not found its key.

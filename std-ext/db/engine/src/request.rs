@@ -11,11 +11,14 @@ mod geo;
 mod hash;
 mod list;
 mod multi_key;
+mod nested;
 mod packed;
 mod score;
 mod set;
 mod sort;
 mod sorted_set;
+mod stream;
+pub(crate) mod stream_key;
 mod value;
 mod value_type;
 
@@ -34,6 +37,8 @@ pub use hash::{HashChange, HashParts, HashQuery};
 pub use hedgerow_db_formats::long_double::LongDouble;
 pub use list::{End, ListChange, ListQuery};
 pub use multi_key::{MultiKeyOp, Popped};
+pub use nested::Nested;
+pub(crate) use nested::NestedBuilder;
 pub use packed::{Packed, PackedEntries, Packer};
 pub(crate) use score::SCORE_BYTES;
 pub use score::Score;
@@ -42,6 +47,10 @@ pub(crate) use sort::named;
 pub use sort::{Sort, SortBy};
 pub use sorted_set::{
     ScoreCondition, SortedSetChange, SortedSetQuery, SortedSetRange, SortedSetSelection,
+};
+pub use stream::{
+    GroupAction, GroupChange, NewStreamId, PendingQuery, ReadFrom, StreamChange, StreamClaim,
+    StreamId, StreamQuery, StreamRange, StreamTrim, TrimTo,
 };
 pub use value::{OwnedValue, StoredValue};
 pub use value_type::ValueType;
@@ -106,7 +115,9 @@ impl<'a> Request<'a> {
                         Change::List(change) => change.logged_bytes(),
                         Change::Members(change) => change.logged_bytes(),
                         Change::SortedSet(change) => change.logged_bytes(),
+                        Change::Stream(change) => change.logged_bytes(),
                         Change::RemoveNames(names) => names.bytes().len(),
+                        Change::RemoveRange(from, to) => from.len() + to.len(),
                         Change::Set { value: bytes, .. }
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
@@ -230,6 +241,7 @@ impl<'a> Request<'a> {
                         Change::List(change) => change.bytes(),
                         Change::Members(change) => change.bytes(),
                         Change::SortedSet(change) => change.bytes(),
+                        Change::Stream(change) => change.bytes(),
                         // A longer value is refused, and no bytes change nothing.
                         Change::SetRange { offset, bytes } if !bytes.is_empty() => {
                             offset.saturating_add(bytes.len()).min(LONGEST_VALUE)
@@ -243,6 +255,7 @@ impl<'a> Request<'a> {
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
                         Change::SetRange { .. }
                         | Change::RemoveNames(_)
+                        | Change::RemoveRange(..)
                         | Change::Delete
                         | Change::DeleteIf(_)
                         | Change::GetDelete
@@ -344,6 +357,8 @@ pub enum Query<'a> {
     Members(SetQuery<'a>),
     /// A property of a sorted set.
     SortedSet(SortedSetQuery<'a>),
+    /// A property of a stream.
+    Stream(StreamQuery<'a>),
 }
 
 /// The answer to a request. Borrowed bytes are valid until the callback returns.

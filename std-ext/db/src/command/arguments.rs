@@ -26,6 +26,8 @@ pub(crate) enum ArgumentError {
     Condition,
     /// A weight of ZUNION, ZINTER and their like is no number.
     Weight,
+    /// What should be the ID of a stream's entry is none.
+    StreamId,
     /// The limit of ZINTERCARD or SINTERCARD is negative, or no integer.
     Limit,
 }
@@ -41,6 +43,7 @@ impl ArgumentError {
                 "ERR If you want both the length and indexes, please just use IDX."
             }
             Self::ExpireTime => "ERR invalid expire time in 'getex' command",
+            Self::StreamId => "ERR Invalid stream ID specified as stream command argument",
             Self::Weight => "ERR weight value is not a float",
             Self::Limit => "ERR LIMIT can't be negative",
             Self::Condition => "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",

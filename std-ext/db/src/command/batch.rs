@@ -173,6 +173,17 @@ impl<'a> RequestBatch<'a> {
         self.steps.push(ReplyStep::Answers(kind, self.command, keys.len()));
     }
 
+    /// Adds reads of several keys, in one snapshot.
+    pub(super) fn read_each(&mut self, reads: &[(&'a [u8], Query<'a>)], kind: ReplyKind) {
+        // The first one announces the group. A group of one is read without a lock.
+        let request = |(at, (key, query)): (usize, &(&'a [u8], Query<'a>))| match at {
+            0 => Request::MultiRead(key, *query, reads.len()),
+            _ => Request::Read(key, *query),
+        };
+        self.requests.extend(reads.iter().enumerate().map(request));
+        self.steps.push(ReplyStep::Answers(kind, self.command, reads.len()));
+    }
+
     /// Adds a change of one key.
     #[inline]
     pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {

@@ -73,6 +73,7 @@ fn packed(
             }
             packer = ascending(packer);
         }
+        ValueType::Stream => return Err(PayloadError::Format),
         ValueType::Hash | ValueType::String => {
             while let Some((field, value)) = items.pair()? {
                 packer.push(field, value);

@@ -21,6 +21,8 @@ fn dump_packed(value: Packed<'_>, out: &mut Vec<u8>) {
             let encoding = if is_table { HashEncoding::HashTable } else { HashEncoding::Listpack };
             payload::dump_hash(encoding, len, value.iter(), out);
         }
+        // DUMP and MIGRATE refuse streams before.
+        ValueType::Stream => {}
         ValueType::List => payload::dump_list(value.names(), out),
         ValueType::Set => {
             let encoding = if is_table { SetEncoding::HashTable } else { SetEncoding::Intset };

@@ -46,8 +46,9 @@ impl KeySpec {
         }
         out.bulk(b"find_keys");
         match self.find {
-            Find::Range { last, step } => {
-                let numbers = [("lastkey", last.into()), ("keystep", step.into()), ("limit", 0)];
+            Find::Range { last, step, limit } => {
+                let numbers =
+                    [("lastkey", last.into()), ("keystep", step.into()), ("limit", limit.into())];
                 write_part(out, "range", &numbers);
             }
             Find::Counted { step } => {

@@ -5,6 +5,7 @@ use crate::command::dumped::dumped;
 use crate::command::geo_arguments::ShownPlace;
 use crate::command::geo_reply;
 use crate::command::lcs::LcsOptions;
+use crate::command::stream_reply::write_nested;
 use crate::number;
 use crate::request::{Answer, ElementList, RequestError, Score, Unit, ValueType};
 use crate::resp::Protocol;
@@ -65,6 +66,17 @@ pub(crate) enum ReplyKind {
     PoppedOne,
     /// An array of a key, and the member that was taken from it with its score, or a null array.
     PoppedOneScored,
+    /// Values inside of values, or their error.
+    Nested,
+    /// An integer, or such an error.
+    NestedOrInteger,
+    /// OK, or such an error.
+    NestedOrDone,
+    /// The streams that have entries, or null. Whether the command would wait for one.
+    Streams {
+        /// Whether it would.
+        waits: bool,
+    },
     /// A cursor, and an array of elements.
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
@@ -144,6 +156,7 @@ impl RestoreError {
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const CONDITION_ON_TYPE: &str = "ERR Key should be of string type if conditions are specified";
+const NO_STREAM_DUMP: &str = "ERR DUMP of a stream is not supported";
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 
 impl ReplyKind {
@@ -179,11 +192,18 @@ impl ReplyKind {
             out.error(error);
             return Some(error);
         }
+        if let (
+            Self::Nested | Self::NestedOrInteger | Self::NestedOrDone,
+            Answer::Elements(elements, _),
+        ) = (self, answer)
+        {
+            return write_nested(out, elements);
+        }
         if self.write_collection(out, answer) {
             return None;
         }
         match (self, answer) {
-            (Self::DeletedIf, Answer::Int(n)) => out.integer(n),
+            (Self::DeletedIf | Self::NestedOrInteger, Answer::Int(n)) => out.integer(n),
             (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
             (Self::Value | Self::Values | Self::Range, Answer::Pieces(pieces)) => {
                 out.bulk_of(pieces);
@@ -216,7 +236,7 @@ impl ReplyKind {
                 out.array(0);
             }
             (Self::Dump, Answer::Stored(value)) => out.bulk(&dumped(value)),
-            (Self::Ok | Self::Restored, _) => out.ok(),
+            (Self::Ok | Self::Restored | Self::NestedOrDone, _) => out.ok(),
             _ => out.null(),
         }
         None
@@ -317,6 +337,9 @@ impl ReplyKind {
                     ArgumentError::Condition => CONDITION_ON_TYPE,
                     _ => WRONG_TYPE,
                 })
+            }
+            (Self::Dump, Answer::Stored(value)) if value.value_type() == ValueType::Stream => {
+                Some(NO_STREAM_DUMP)
             }
             (Self::Refused(_, error, MissingKeyReply::Error), _) => Some(error.text()),
             (Self::Refused(_, _, MissingKeyReply::NoSuchKey), _) => {
@@ -439,6 +462,23 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::WrongType => WRONG_TYPE,
         RequestError::NotSortable => "ERR One or more scores can't be converted into double",
         RequestError::IndexOutOfRange => "ERR index out of range",
+        RequestError::StreamIdTooSmall => {
+            "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+        }
+        RequestError::StreamIdsUsedUp => {
+            "ERR The stream has exhausted the last possible ID, unable to add more items"
+        }
+        RequestError::StreamIdBelowLast => {
+            "ERR The ID specified in XSETID is smaller than the target stream top item"
+        }
+        RequestError::StreamAddedBelowLength => {
+            "ERR The entries_added specified in XSETID is smaller than the target stream length"
+        }
+        RequestError::StreamMissing => {
+            "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
+             MKSTREAM option to create an empty stream automatically."
+        }
+        RequestError::GroupExists => "BUSYGROUP Consumer Group name already exists",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
         RequestError::NoSuchPlace => "ERR could not decode requested zset member",
         RequestError::ScoreNotANumber => "ERR resulting score is not a number (NaN)",

@@ -5,6 +5,7 @@ use crate::command::lcs::{self, LcsOptions};
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::command::stored_answer::StoredAnswer;
+use crate::command::stream_reply::StreamsReply;
 use crate::request::{Answer, Request, RequestError};
 use crate::resp::write::RespWriter;
 use crate::state::hyperloglog::{self, REGISTERS};
@@ -56,6 +57,8 @@ pub(super) struct ReplyWriter<'o, 'b> {
     union: Option<Box<[u8; REGISTERS]>>,
     /// The first value of an LCS.
     first_value: Vec<u8>,
+    /// The streams that a command has read so far.
+    streams: StreamsReply,
     error: Option<RequestError>,
     failures: &'b mut Vec<(u16, ReplyFailure)>,
     now: u64,
@@ -81,6 +84,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             sum: 0,
             union: None,
             first_value: Vec::new(),
+            streams: StreamsReply::default(),
             error: None,
             failures,
             now,
@@ -148,7 +152,13 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             Some((&ReplyStep::Answers(kind, command, 1), rest))
                 // With these, even a single answer is not the reply: it is an element of an array, or a number is
                 // computed from it.
-                if !matches!(kind, ReplyKind::Values | ReplyKind::Sum | ReplyKind::Union) =>
+                if !matches!(
+                    kind,
+                    ReplyKind::Values
+                        | ReplyKind::Sum
+                        | ReplyKind::Union
+                        | ReplyKind::Streams { .. }
+                ) =>
             {
                 match answer {
                     Answer::Error(why) => self.refused((kind, command), why, redirection),
@@ -269,6 +279,10 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             (ReplyKind::Union, _) => self.add_to_union(answer),
+            (ReplyKind::Streams { .. }, Answer::Error(error)) => {
+                self.error.get_or_insert(error);
+            }
+            (ReplyKind::Streams { .. }, _) => self.streams.add(answer, self.out.protocol()),
             (ReplyKind::Lcs(options), _) => self.lcs_answer((options, command), answer),
             _ => {
                 let error = kind.write(&mut self.out, answer, self.now);
@@ -287,6 +301,21 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                     (None, union) => {
                         let count = union.map_or(0, |union| hyperloglog::cardinality_of(&union));
                         self.out.integer(count.cast_signed());
+                    }
+                }
+            }
+            if let ReplyKind::Streams { waits } = kind
+                && !self.redirected
+            {
+                let streams = std::mem::take(&mut self.streams);
+                match self.error.take() {
+                    Some(error) => {
+                        self.failures.push((command, ReplyFailure::Answered(error)));
+                        self.out.error(error_text(error));
+                    }
+                    None => {
+                        let error = streams.write(&mut self.out, waits);
+                        self.fail_with(command, error);
                     }
                 }
             }

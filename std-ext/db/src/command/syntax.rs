@@ -208,5 +208,5 @@ fn is_lower(letter: char) -> bool {
 
 /// Returns whether a user writes this text as it is.
 fn is_word(text: &str) -> bool {
-    text.starts_with(|letter: char| letter.is_ascii_uppercase())
+    text.starts_with(|letter: char| letter.is_ascii_uppercase() || "=~*$".contains(letter))
 }

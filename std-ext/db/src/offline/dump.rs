@@ -68,9 +68,12 @@ fn command(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> String {
 /// Returns lines that store a value of another type, or a further part of it. As SET does, they replace what there is.
 fn packed_commands(key: &[u8], value: Packed<'_>) -> String {
     let key = quoted(key);
+    if value.value_type() == ValueType::Stream {
+        return format!("# the stream {key} is not shown\n");
+    }
     let mut lines = if value.continues() { String::new() } else { format!("DEL {key}\n") };
     let name = match value.value_type() {
-        ValueType::Hash | ValueType::String => "HSET",
+        ValueType::Hash | ValueType::String | ValueType::Stream => "HSET",
         ValueType::List => "RPUSH",
         ValueType::Set => "SADD",
         ValueType::SortedSet => "ZADD",
@@ -80,7 +83,9 @@ fn packed_commands(key: &[u8], value: Packed<'_>) -> String {
     for (name, stored) in value.iter() {
         let name = quoted(name);
         let _ = match value.value_type() {
-            ValueType::Hash | ValueType::String => write!(lines, " {name} {}", quoted(stored)),
+            ValueType::Hash | ValueType::String | ValueType::Stream => {
+                write!(lines, " {name} {}", quoted(stored))
+            }
             ValueType::List | ValueType::Set => write!(lines, " {name}"),
             ValueType::SortedSet => write!(lines, " {} {name}", score_text(stored)),
         };
@@ -147,7 +152,9 @@ fn json_packed(value: Packed<'_>) -> String {
         let entry = |(name, stored)| {
             let name = shown(name)?;
             Some(match value.value_type() {
-                ValueType::Hash | ValueType::String => format!("{name}: {}", shown(stored)?),
+                ValueType::Hash | ValueType::String | ValueType::Stream => {
+                    format!("{name}: {}", shown(stored)?)
+                }
                 ValueType::List | ValueType::Set => name,
                 ValueType::SortedSet => format!("{name}: {}", json_score(stored)),
             })

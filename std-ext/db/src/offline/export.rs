@@ -151,6 +151,10 @@ impl WaitingValue {
             ValueType::Hash | ValueType::String => {
                 writer.hash(key, expires_at, count, parts.flat_map(Packed::iter))
             }
+            ValueType::Stream => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "streams cannot be exported: remove them, or export another database",
+            )),
             ValueType::List => writer.list(key, expires_at, count, parts.flat_map(Packed::names)),
             ValueType::Set => writer.set(key, expires_at, count, parts.flat_map(Packed::names)),
             ValueType::SortedSet => {

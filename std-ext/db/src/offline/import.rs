@@ -12,7 +12,7 @@ use crate::log::Fsync;
 use crate::options::MAX_DATABASES;
 use crate::request::{
     Answer, Change, ExpireCondition, Expiry, HashQuery, ListQuery, Query, Request, RequestError,
-    SetQuery, SortedSetQuery, ValueType,
+    SetQuery, SortedSetQuery, StreamQuery, ValueType,
 };
 use crate::{Db, Options, Session};
 use std::io::Write;
@@ -299,6 +299,7 @@ fn add_requests<'a>(
         lengths.push(ExpectedLength { request: requests.len(), length, value_type });
         let query = match value_type {
             ValueType::Hash | ValueType::String => Query::Hash(HashQuery::Length),
+            ValueType::Stream => Query::Stream(StreamQuery::Length),
             ValueType::List => Query::List(ListQuery::Length),
             ValueType::Set => Query::Members(SetQuery::Length),
             ValueType::SortedSet => Query::SortedSet(SortedSetQuery::Length),

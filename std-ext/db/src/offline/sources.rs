@@ -209,7 +209,7 @@ fn next_entry<'r>(
             *stored = Score::new(score)?.bytes();
             Some((member, &stored[..]))
         }),
-        ValueType::Hash | ValueType::String => reader.pair(),
+        ValueType::Hash | ValueType::Stream | ValueType::String => reader.pair(),
     };
     entry.map_err(|why| why.to_string())
 }

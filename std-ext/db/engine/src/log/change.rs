@@ -46,8 +46,9 @@ const STORE: u8 = 23;
 const STORE_WITH_TTL: u8 = 24;
 const STORE_KEEP_TTL: u8 = 25;
 const SPLICE: u8 = 26;
+const REMOVE_RANGE: u8 = 27;
 /// The last kind.
-const LAST: u8 = SPLICE;
+const LAST: u8 = REMOVE_RANGE;
 
 /// Bytes of a node's id.
 const NODE_ID: usize = 20;
@@ -178,6 +179,15 @@ pub fn remove_names(key: &[u8], value_type: ValueType, names: &[&[u8]], into: &m
     into.push(REMOVE_NAMES);
     bytes(key, into);
     part(value_type, names.iter().map(|name| (*name, &b""[..])), into);
+}
+
+/// Encodes that the names of a stream were removed from one on, up to another one.
+#[doc(hidden)]
+pub fn remove_range(key: &[u8], from: &[u8], to: &[u8], into: &mut Vec<u8>) {
+    into.push(REMOVE_RANGE);
+    bytes(key, into);
+    bytes(from, into);
+    bytes(to, into);
 }
 
 /// Encodes that elements of a list were removed from an index on, and others put in their place.
@@ -445,6 +455,7 @@ impl<'a> LoggedChanges<'a> {
                 Change::Restore { value, expiry, replace: true, usage: None }
             }
             REMOVE_NAMES => Change::RemoveNames(Packed::parse_names(self.bytes()?)?),
+            REMOVE_RANGE => Change::RemoveRange(self.bytes()?, self.bytes()?),
             SPLICE => {
                 let (at, remove) = (self.number()?, self.number()?);
                 let elements = Packed::parse(self.bytes()?)?;
@@ -523,6 +534,7 @@ mod tests {
         store_part(b"o", part.packed(), &mut log);
         remove_names(b"p", ValueType::Hash, &[b"field"], &mut log);
         splice(b"q", (3, 300), &[b"element"], &mut log);
+        remove_range(b"r", b"from", b"to", &mut log);
         let mut gone = Packer::new(ValueType::Hash);
         gone.push(b"field", b"");
         let gone = gone.continuing();
@@ -574,6 +586,7 @@ mod tests {
                     elements: elements.packed(),
                 }),
             ),
+            LoggedOp::Change(b"r", Change::RemoveRange(b"from", b"to")),
         ];
         let read: Result<Vec<_>, _> = LoggedChanges::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

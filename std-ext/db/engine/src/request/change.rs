@@ -7,6 +7,7 @@ use super::list::ListChange;
 use super::packed::Packed;
 use super::set::SetChange;
 use super::sorted_set::SortedSetChange;
+use super::stream::StreamChange;
 use super::value::StoredValue;
 use super::value_type::ValueType;
 
@@ -108,6 +109,11 @@ pub enum Change<'a> {
     /// [`Answer::Int`](super::Answer::Int), how many there were.
     #[doc(hidden)]
     RemoveNames(Packed<'a>),
+    /// Changes a stream.
+    Stream(StreamChange<'a>),
+    /// Removes the names of a stream from one on up to another, as the log has it. [`Answer::Done`](super::Answer::Done).
+    #[doc(hidden)]
+    RemoveRange(&'a [u8], &'a [u8]),
 }
 
 impl Change<'_> {
@@ -120,10 +126,12 @@ impl Change<'_> {
             | Self::GetDelete
             | Self::Expire { .. }
             | Self::RemoveNames(_)
+            | Self::RemoveRange(..)
             | Self::Hash(HashChange::Delete(_)) => false,
             Self::List(change) => change.grows(),
             Self::Members(change) => change.grows(),
             Self::SortedSet(change) => change.grows(),
+            Self::Stream(change) => change.grows(),
             _ => true,
         }
     }
@@ -173,6 +181,7 @@ impl Change<'_> {
             Self::List(_) => Some(ValueType::List),
             Self::Members(_) => Some(ValueType::Set),
             Self::SortedSet(_) => Some(ValueType::SortedSet),
+            Self::Stream(_) | Self::RemoveRange(..) => Some(ValueType::Stream),
             Self::RemoveNames(names) => Some(names.value_type()),
         }
     }

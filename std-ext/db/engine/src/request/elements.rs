@@ -109,6 +109,21 @@ impl ElementListBuilder {
         self.push(element);
     }
 
+    /// Returns the bytes of the elements so far.
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.stored.len()
+    }
+
+    /// Replaces the last bytes of the element that ends at `end`, unless there was no room for it.
+    pub(super) fn overwrite(&mut self, end: usize, bytes: &[u8]) {
+        let begin = end.saturating_sub(bytes.len());
+        if let Some(place) =
+            self.stored.get_mut(begin..end).filter(|_| self.reply_bytes <= self.most)
+        {
+            place.copy_from_slice(bytes);
+        }
+    }
+
     /// Returns whether there was no room for an element.
     pub(crate) fn is_full(&self) -> bool {
         self.reply_bytes > self.most

@@ -44,6 +44,18 @@ pub enum RequestError {
     NoSuchPlace,
     /// The sum of two scores is not a number.
     ScoreNotANumber,
+    /// The ID of a new entry is not greater than that of the stream's last one.
+    StreamIdTooSmall,
+    /// The stream has the greatest ID already.
+    StreamIdsUsedUp,
+    /// The last ID that a stream would get is less than that of its last entry.
+    StreamIdBelowLast,
+    /// A stream would have more entries than were ever added.
+    StreamAddedBelowLength,
+    /// There is no stream whose groups could be changed.
+    StreamMissing,
+    /// The stream has a consumer group of this name.
+    GroupExists,
     /// The value is no HyperLogLog.
     NotHyperLogLog,
     /// The value begins as a HyperLogLog, and is none.
@@ -80,6 +92,14 @@ impl fmt::Display for RequestError {
             Self::NotADigest => "must be exactly 16 hexadecimal characters",
             Self::Overflow => "increment or decrement would overflow",
             Self::NoSuchPlace => "could not decode requested zset member",
+            Self::StreamIdTooSmall => {
+                "the ID of the new entry is equal to or less than that of the stream's last one"
+            }
+            Self::StreamIdsUsedUp => "the stream has an entry with the greatest ID",
+            Self::StreamIdBelowLast => "the ID is less than that of the stream's last entry",
+            Self::StreamAddedBelowLength => "the stream has more entries than would ever be added",
+            Self::StreamMissing => "there is no stream of this name",
+            Self::GroupExists => "there is a consumer group of this name",
             Self::ScoreNotANumber => "resulting score is not a number (NaN)",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",

@@ -3,16 +3,17 @@
 //! ```text
 //! packed value: head 8 | number of entries 32 | entries
 //! head: type 4 bits | reserved | IS_TREE | IS_TABLE | CONTINUES
-//! entry: name's length, varint | name | for a hash or a sorted set: value's length, varint | value
+//! entry: name's length, varint | name | for a hash, a sorted set or a stream: value's length, varint | value
 //! ```
 //!
 //! A name is a field of a hash, a member of a set or a sorted set, or an element of a list. The value of a member of a
-//! sorted set is its [`Score`].
+//! sorted set is its [`Score`]. What a stream has is in [`stream_key`](super::stream_key).
 //!
 //! A long value is several parts, each of which is packed like this. All but the first have [`CONTINUES`] set: their
 //! entries are added to those before. So nobody needs the memory for a whole one.
 
 use super::score::Score;
+use super::stream_key::is_valid;
 use super::value_type::ValueType;
 use std::collections::HashSet;
 use std::fmt;
@@ -45,8 +46,11 @@ impl<'a> Packed<'a> {
     /// Returns the value of these bytes if they have the right form. O(n). Does not compare the names.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let packed = Self::parse_names(bytes)?;
-        let is_valid = packed.value_type() != ValueType::SortedSet
-            || packed.iter().all(|(_, score)| Score::parse(score).is_some());
+        let is_valid = match packed.value_type() {
+            ValueType::SortedSet => packed.iter().all(|(_, score)| Score::parse(score).is_some()),
+            ValueType::Stream => packed.iter().all(|(name, value)| is_valid(name, value)),
+            _ => true,
+        };
         is_valid.then_some(packed)
     }
 
@@ -186,7 +190,7 @@ impl<'a> Iterator for PackedEntries<'a> {
 
 /// Splits off some bytes behind their length.
 #[inline]
-fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
     if *first < 0x80 {
         return rest.split_at_checked((*first).into());
@@ -343,7 +347,7 @@ impl Packer {
     }
 }
 
-fn push(bytes: &[u8], into: &mut Vec<u8>) {
+pub(super) fn push(bytes: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(varint(bytes.len(), &mut [0; 10]));
     into.extend_from_slice(bytes);
 }
@@ -425,7 +429,7 @@ mod tests {
         assert_eq!(StoredValue::of_typed(&wrong), None, "a field is missing");
         wrong[1] = 1;
         assert_eq!(StoredValue::of_typed(&wrong), None, "a field too many");
-        for number in [0, 5, 15] {
+        for number in [0, 6, 15] {
             wrong[0] = number;
             assert_eq!(StoredValue::of_typed(&wrong), None, "no type");
         }

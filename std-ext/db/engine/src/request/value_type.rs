@@ -13,11 +13,14 @@ pub enum ValueType {
     Set = 3,
     /// Members with a score each, in the order of the scores.
     SortedSet = 4,
+    /// Entries in the order of their IDs, and consumer groups.
+    Stream = 5,
 }
 
 impl ValueType {
     /// All types.
-    pub const ALL: [Self; 5] = [Self::String, Self::Hash, Self::List, Self::Set, Self::SortedSet];
+    pub const ALL: [Self; 6] =
+        [Self::String, Self::Hash, Self::List, Self::Set, Self::SortedSet, Self::Stream];
 
     /// Returns Redis's name of the type.
     pub fn name(self) -> &'static str {
@@ -27,12 +30,13 @@ impl ValueType {
             Self::List => "list",
             Self::Set => "set",
             Self::SortedSet => "zset",
+            Self::Stream => "stream",
         }
     }
 
     /// Returns whether the entries of a packed value of the type have values.
     #[inline]
     pub(super) fn has_values(self) -> bool {
-        matches!(self, Self::Hash | Self::SortedSet)
+        matches!(self, Self::Hash | Self::SortedSet | Self::Stream)
     }
 }

@@ -25,6 +25,8 @@ mod read_hash;
 mod read_list;
 mod read_set;
 mod read_sorted_set;
+mod read_stream;
+mod read_stream_group;
 mod scan;
 mod sorted;
 mod store_combination;

@@ -4,6 +4,7 @@ use super::read_hash::answer_hash;
 use super::read_list::answer_list;
 use super::read_set::answer_set;
 use super::read_sorted_set::answer_sorted_set;
+use super::read_stream::answer_stream;
 use super::sorted::answer_sorted;
 use crate::number;
 use crate::request::{Answer, Field, FieldValues, LONGEST_VALUE, Query, RequestError, StoredValue};
@@ -39,6 +40,7 @@ pub(super) fn answer_query(
             Query::Sort(sort) => answer_sorted(None, sort, answer),
             Query::Members(query) => answer_set(None, query, answer),
             Query::SortedSet(query) => answer_sorted_set(None, query, answer),
+            Query::Stream(query) => answer_stream(None, query, answer),
             _ => answer(of_missing(query)),
         };
     };
@@ -80,7 +82,8 @@ pub(super) fn answer_query(
         | Query::List(_)
         | Query::Sort(_)
         | Query::Members(_)
-        | Query::SortedSet(_) => {
+        | Query::SortedSet(_)
+        | Query::Stream(_) => {
             answer(Answer::Error(RequestError::WrongType));
         }
         Query::Stored => {
@@ -140,6 +143,9 @@ fn answer_typed(
         (Query::SortedSet(query), Value::SortedSet(set)) => {
             answer_sorted_set(Some(set), query, answer);
         }
+        (Query::Stream(query), Value::Stream(stream)) => {
+            answer_stream(Some(stream), query, answer);
+        }
         _ => answer(Answer::Error(RequestError::WrongType)),
     }
 }
@@ -153,6 +159,7 @@ fn encoding(value: Value<'_>, cold: Option<&ColdStore>) -> &'static str {
         Value::Hash(_) | Value::SortedSet(_) => "listpack",
         Value::Set(_) => "intset",
         Value::List(_) => "quicklist",
+        Value::Stream(_) => "stream",
         Value::String(value) => {
             let head = 0..value.length().min(EMBSTR_MAX + 1);
             string::read_part(value, cold, head, |head| {
@@ -195,6 +202,7 @@ fn of_missing(query: Query<'_>) -> Answer<'static> {
         | Query::Sort(_)
         | Query::Members(_)
         | Query::SortedSet(_)
+        | Query::Stream(_)
         | Query::Expiry
         | Query::MemoryUsage
         | Query::IdleTime

@@ -35,7 +35,9 @@ pub(super) fn sorted<'v>(
             elements.push(member);
             true
         }),
-        Value::String(_) | Value::Hash(_) => return Err(RequestError::WrongType),
+        Value::String(_) | Value::Hash(_) | Value::Stream(_) => {
+            return Err(RequestError::WrongType);
+        }
     }
     // As Redis: what is stored does not depend on the order of a set.
     let sorts_set = is_stored && matches!(value, Value::Set(_)) && sort.by == SortBy::OwnOrder;

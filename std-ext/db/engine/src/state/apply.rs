@@ -65,6 +65,11 @@ impl Apply<'_, '_> {
             Change::List(change) => self.list((stored, current), change, answer),
             Change::Members(change) => self.members((stored, current), change, answer),
             Change::SortedSet(change) => self.sorted_set((stored, current), change, answer),
+            Change::Stream(change) => self.stream((stored, current), change, answer),
+            Change::RemoveRange(from, to) => {
+                self.remove_stream_range((stored, current), from, to);
+                answer(Answer::Done);
+            }
             Change::RemoveNames(names) => {
                 let names: Vec<&[u8]> = names.names().collect();
                 answer(Answer::count(self.remove_names((stored, current), &names, |_, _| true)));

@@ -2,6 +2,7 @@
 
 use super::apply::Apply;
 use super::shard::Core;
+use super::stream_events::{has_consumer, stream_events};
 use crate::event_flags::EventFlags;
 use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::request::{
@@ -20,6 +21,7 @@ pub(super) fn apply_noting(
     let alias = core.events.take_alias();
     let is_alive = |core: &Core| core.find(key).map(|record| !record.is_expired(time));
     let (before, begin) = (is_alive(core), log.len());
+    let had_consumer = has_consumer(core, key, change);
     let (mut refused, mut done) = (false, false);
     let mut noting = |made: Answer<'_>| {
         refused = matches!(made, Answer::Error(_));
@@ -28,6 +30,10 @@ pub(super) fn apply_noting(
     };
     Apply { core: &mut *core, time, full, log: &mut *log, key }.run(change, &mut noting);
     let after = is_alive(core);
+    let has_new_consumer = !had_consumer && has_consumer(core, key, change);
+    let removes_range = matches!(change, Change::Stream(_))
+        && LoggedChanges::new(&log[begin..])
+            .any(|logged| matches!(logged, Ok(LoggedOp::Change(_, Change::RemoveRange(..)))));
     let logged = LoggedChanges::new(&log[begin..]).find_map(Result::ok);
     let logged = match &logged {
         Some(LoggedOp::Change(_, logged)) => Some(logged),
@@ -57,6 +63,12 @@ pub(super) fn apply_noting(
     if let Some(alias) = alias {
         if logged.is_some() {
             events.note(alias.kind, alias.name, key);
+        }
+        return;
+    }
+    if let (Change::Stream(change), Some(_)) = (change, logged) {
+        for name in stream_events(change, removes_range, has_new_consumer).into_iter().flatten() {
+            events.note(EventFlags::STREAM, name, key);
         }
         return;
     }
@@ -137,9 +149,12 @@ fn names(
         )),
         (Change::List(change), _) => list_event(*change),
         (Change::SortedSet(change), _) => Some((EventFlags::SORTED_SET, sorted_set_event(*change))),
+        // What another node has done to a stream is reported there.
+        (Change::Stream(_) | Change::RemoveRange(..), _) => None,
         (Change::RemoveNames(names), _) => match names.value_type() {
             ValueType::Set => Some((EventFlags::SET, "srem")),
             ValueType::SortedSet => Some((EventFlags::SORTED_SET, "zrem")),
+            ValueType::Stream => None,
             _ => Some((EventFlags::HASH, "hdel")),
         },
         (Change::IncrementFloat(_), _) => string("incrbyfloat"),

@@ -47,7 +47,7 @@ impl SharedEncodingLimits {
                 name.len() > self.get(EncodingLimit::SortedSetValue)
                     || entries > self.get(EncodingLimit::SortedSetEntries)
             }
-            ValueType::List | ValueType::String => false,
+            ValueType::List | ValueType::Stream | ValueType::String => false,
         }
     }
 

@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 62] = [
+pub(super) const ABSENT: [(&str, &str); 37] = [
     ("cluster|addslots", "admin slow dangerous"),
     ("cluster|addslotsrange", "admin slow dangerous"),
     ("cluster|bumpepoch", "admin slow dangerous"),
@@ -42,29 +42,4 @@ pub(super) const ABSENT: [(&str, &str); 62] = [
     ("replconf", "admin slow dangerous"),
     ("restore-asking", "keyspace write slow dangerous"),
     ("sync", "admin slow dangerous"),
-    ("xack", "write stream fast"),
-    ("xadd", "write stream fast"),
-    ("xautoclaim", "write stream fast"),
-    ("xclaim", "write stream fast"),
-    ("xdel", "write stream fast"),
-    ("xgroup", "slow"),
-    ("xgroup|create", "write stream slow"),
-    ("xgroup|createconsumer", "write stream slow"),
-    ("xgroup|delconsumer", "write stream slow"),
-    ("xgroup|destroy", "write stream slow"),
-    ("xgroup|help", "stream slow"),
-    ("xgroup|setid", "write stream slow"),
-    ("xinfo", "slow"),
-    ("xinfo|consumers", "read stream slow"),
-    ("xinfo|groups", "read stream slow"),
-    ("xinfo|help", "stream slow"),
-    ("xinfo|stream", "read stream slow"),
-    ("xlen", "read stream fast"),
-    ("xpending", "read stream slow"),
-    ("xrange", "read stream slow"),
-    ("xread", "read stream slow blocking"),
-    ("xreadgroup", "write stream slow blocking"),
-    ("xrevrange", "read stream slow"),
-    ("xsetid", "write stream fast"),
-    ("xtrim", "write stream slow"),
 ];

@@ -82,6 +82,8 @@ pub(crate) enum Find {
     Range {
         last: i8,
         step: u8,
+        /// If it is not 0: only this part of them.
+        limit: u8,
     },
     /// The first argument is the number of keys, which follow it with this step.
     Counted {
@@ -92,7 +94,7 @@ pub(crate) enum Find {
 
 /// One key, at this argument.
 pub(crate) const fn key(at: u8, flags: u16) -> KeySpec {
-    let find = Find::Range { last: 0, step: 1 };
+    let find = Find::Range { last: 0, step: 1, limit: 0 };
     KeySpec { notes: "", flags: KeyUse(flags), begin: Begin::At(at), find }
 }
 
@@ -104,7 +106,15 @@ pub(crate) const fn unknown(flags: u16) -> KeySpec {
 impl KeySpec {
     /// More keys follow, up to `last`, with this step.
     pub(crate) const fn to(mut self, last: i8, step: u8) -> Self {
-        self.find = Find::Range { last, step };
+        self.find = Find::Range { last, step, limit: 0 };
+        self
+    }
+
+    /// Only the first of so many equal parts of them are keys.
+    pub(crate) const fn first_of(mut self, limit: u8) -> Self {
+        if let Find::Range { last, step, .. } = self.find {
+            self.find = Find::Range { last, step, limit };
+        }
         self
     }
 
@@ -131,7 +141,7 @@ impl KeySpec {
 pub(super) const fn places(specs: &[KeySpec]) -> (i8, i8, i8) {
     let (mut first, mut last, mut step, mut found, mut n) = (i8::MAX, 0, 1, 0, 0);
     while n < specs.len() {
-        if let (Begin::At(at), Find::Range { last: relative, step: own }) =
+        if let (Begin::At(at), Find::Range { last: relative, step: own, .. }) =
             (specs[n].begin, specs[n].find)
         {
             let at = at.cast_signed();
@@ -192,6 +202,11 @@ impl KeyRange {
     /// The argument at `place`.
     pub(crate) fn one(place: usize) -> Self {
         Self { first: place, end: place + 1, step: 1, also: None, last: None }
+    }
+
+    /// The arguments from `first` on, up to `end`.
+    pub(crate) fn between(first: usize, end: usize) -> Self {
+        Self { first, end, step: 1, also: None, last: None }
     }
 
     /// No keys.

@@ -4,7 +4,8 @@
 //! [tree](super::super::tree), which versions share. It stays one, also if it becomes short again.
 //!
 //! The trees of hashes and sets are in the order of a hash of the name; that of a list is in the list's order, and its
-//! keys are empty. That of a sorted set has each member twice: see [`super::sorted_set`].
+//! keys are empty. That of a sorted set has each member twice: see [`super::sorted_set`]. That of a
+//! stream is in the order of the names: see [`super::stream`].
 
 use super::scored_entry;
 use crate::request::{Packed, Packer, ValueType};
@@ -109,6 +110,7 @@ impl<'a> Collection<'a> {
         };
         let _ = match value_type {
             ValueType::List => tree.view().iter().all(|(_, element)| each(element, b"")),
+            ValueType::Stream => tree.view().iter().all(|(name, value)| each(name, value)),
             ValueType::SortedSet => scored_entry::entries(tree.view())
                 .all(|entry| each(scored_entry::member(entry), scored_entry::stored_score(entry))),
             _ => tree.view().iter().all(|(key, value)| each(&key[PREFIX..], value)),
@@ -296,11 +298,12 @@ impl<'e> CollectionEdit<'e> {
         self.is_table |= value.is_table();
     }
 
-    fn add_entry(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn add_entry(&mut self, name: &[u8], value: &[u8]) {
         match self.value_type {
             ValueType::List => self.splice(self.len(), 0, &[name]),
             ValueType::Set => _ = self.add_member(name),
             ValueType::SortedSet => self.store_score(name, value),
+            ValueType::Stream => self.put_in_order(name, value),
             ValueType::Hash | ValueType::String => _ = self.set_field(name, value),
         }
     }
@@ -309,6 +312,9 @@ impl<'e> CollectionEdit<'e> {
     pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
         if self.value_type == ValueType::SortedSet {
             return self.remove_scored(name);
+        }
+        if self.value_type == ValueType::Stream {
+            return self.remove_in_order(name);
         }
         match &mut self.form {
             Form::Packed(packer) => packer.remove(name),

@@ -12,6 +12,7 @@ pub mod set;
 mod sorted_range;
 pub mod sorted_set;
 pub(crate) mod stored_string;
+pub mod stream;
 pub(crate) mod string;
 
 use crate::request::{StoredValue, ValueType};
@@ -21,6 +22,7 @@ use hash::HashValue;
 use list::ListValue;
 use set::SetValue;
 use sorted_set::SortedSetValue;
+use stream::StreamValue;
 use string::StringValue;
 
 /// A value as a record stores it.
@@ -36,6 +38,8 @@ pub enum Value<'a> {
     Set(SetValue<'a>),
     /// Members with scores.
     SortedSet(SortedSetValue<'a>),
+    /// Entries, and consumer groups.
+    Stream(StreamValue<'a>),
 }
 
 impl<'a> Value<'a> {
@@ -46,6 +50,7 @@ impl<'a> Value<'a> {
             ValueType::List => Self::List(ListValue(stored)),
             ValueType::Set => Self::Set(SetValue(stored)),
             ValueType::SortedSet => Self::SortedSet(SortedSetValue(stored)),
+            ValueType::Stream => Self::Stream(StreamValue(stored)),
             ValueType::Hash | ValueType::String => Self::Hash(HashValue(stored)),
         }
     }
@@ -58,7 +63,8 @@ impl<'a> Value<'a> {
             Self::Hash(HashValue(stored))
             | Self::List(ListValue(stored))
             | Self::Set(SetValue(stored))
-            | Self::SortedSet(SortedSetValue(stored)) => Some(stored),
+            | Self::SortedSet(SortedSetValue(stored))
+            | Self::Stream(StreamValue(stored)) => Some(stored),
         }
     }
 
@@ -71,6 +77,7 @@ impl<'a> Value<'a> {
             Self::List(_) => ValueType::List,
             Self::Set(_) => ValueType::Set,
             Self::SortedSet(_) => ValueType::SortedSet,
+            Self::Stream(_) => ValueType::Stream,
         }
     }
 

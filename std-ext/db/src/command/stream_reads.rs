@@ -1,0 +1,195 @@
+//! XREAD and XREADGROUP.
+
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::execute::Execution;
+use crate::command::reply::ReplyKind;
+use crate::command::rows::{Run, command};
+use crate::command::stream_arguments::position;
+use crate::command::table::Row;
+use crate::command::table::groups::Group;
+use crate::command::table::keys::{ACCESS, KeyRange, RO, key};
+use crate::number;
+use crate::request::{
+    Change, GroupAction, GroupChange, Query, ReadFrom, StreamChange, StreamQuery,
+};
+
+/// The commands of this family.
+pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
+    command("xread", -4, "readonly blocking movablekeys", |e, a| e.xread(a))
+        .keys(&[key(0, RO | ACCESS).behind("STREAMS", 1).to(-1, 1).first_of(2)])
+        .found_by(stream_keys)
+        .since("5.0.0", Group::Stream)
+        .syntax(
+            "[COUNT count/integer] [BLOCK milliseconds/integer] STREAMS streams:(key#0... id...)",
+        )
+        .summary("Returns the entries of streams after an ID each.")
+        .takes_time(
+            "O(log N + M) for each stream, N is the number of entries, M of those returned",
+        ),
+    command("xreadgroup", -7, "write blocking movablekeys", |e, a| e.xreadgroup(a))
+        .keys(&[key(0, RO | ACCESS).behind("STREAMS", 4).to(-1, 1).first_of(2)])
+        .found_by(stream_keys)
+        .since("5.0.0", Group::Stream)
+        .syntax(
+            "GROUP group_consumer:(group consumer) [COUNT count/integer] [BLOCK \
+             milliseconds/integer] [NOACK] STREAMS streams:(key#0... id...)",
+        )
+        .summary("Delivers the entries of streams to a consumer of a group.")
+        .takes_time("O(M log N) for each stream, N is the number of entries, M of those returned"),
+];
+
+/// Returns the keys of XREAD and XREADGROUP: the first half of the arguments behind STREAMS.
+fn stream_keys(arguments: &[&[u8]]) -> KeyRange {
+    let mut at = 1;
+    while let Some(option) = arguments.get(at) {
+        at += match option {
+            option if is(option, "streams") => {
+                let behind = arguments.len() - at - 1;
+                if behind == 0 || behind % 2 != 0 {
+                    break;
+                }
+                return KeyRange::between(at + 1, at + 1 + behind / 2);
+            }
+            option if is(option, "block") || is(option, "count") => 2,
+            option if is(option, "group") => 3,
+            option if is(option, "noack") => 1,
+            _ => break,
+        };
+    }
+    KeyRange::none()
+}
+
+/// The arguments of XREAD and XREADGROUP.
+struct ReadArguments<'s, 'a> {
+    group: Option<(&'a [u8], &'a [u8])>,
+    no_ack: bool,
+    count: Option<u64>,
+    block: bool,
+    keys: &'s [&'a [u8]],
+    ids: &'s [&'a [u8]],
+}
+
+impl<'s, 'a> ReadArguments<'s, 'a> {
+    fn read(all: &'s [&'a [u8]], of_group: bool) -> Result<Self, CommandError> {
+        let mut this =
+            Self { group: None, no_ack: false, count: None, block: false, keys: &[], ids: &[] };
+        let mut rest = &all[1..];
+        while let Some((option, behind)) = rest.split_first() {
+            rest = match (option, behind) {
+                (option, [time, behind @ ..]) if is(option, "block") => {
+                    let time = number::integer(time)
+                        .ok_or("ERR timeout is not an integer or out of range")?;
+                    if time < 0 {
+                        return Err("ERR timeout is negative".into());
+                    }
+                    this.block = true;
+                    behind
+                }
+                (option, [count, behind @ ..]) if is(option, "count") => {
+                    let count = number::integer(count).ok_or(NOT_AN_INTEGER)?;
+                    this.count = u64::try_from(count).ok().filter(|count| *count > 0);
+                    behind
+                }
+                (option, [_, ..]) if is(option, "streams") => {
+                    if behind.len() % 2 != 0 {
+                        return Err(unbalanced(of_group));
+                    }
+                    (this.keys, this.ids) = behind.split_at(behind.len() / 2);
+                    break;
+                }
+                (option, [group, consumer, behind @ ..]) if is(option, "group") => {
+                    if !of_group {
+                        return Err(only_of_groups("GROUP"));
+                    }
+                    this.group = Some((group, consumer));
+                    behind
+                }
+                (option, behind) if is(option, "noack") => {
+                    if !of_group {
+                        return Err(only_of_groups("NOACK"));
+                    }
+                    this.no_ack = true;
+                    behind
+                }
+                _ => return Err(SYNTAX),
+            };
+        }
+        if this.keys.is_empty() {
+            return Err(SYNTAX);
+        }
+        if of_group && this.group.is_none() {
+            return Err("ERR Missing GROUP option for XREADGROUP".into());
+        }
+        Ok(this)
+    }
+
+    /// Returns from where on each stream is read.
+    fn positions(&self) -> Vec<ReadFrom> {
+        let of_group = self.group.is_some();
+        let of = |id: &&[u8]| match *id {
+            b"$" if of_group => ReadFrom::Refused(DOLLAR_OF_GROUP),
+            b"$" => ReadFrom::New,
+            b">" if !of_group => ReadFrom::Refused(NEW_WITHOUT_GROUP),
+            b">" => ReadFrom::New,
+            id => position(id),
+        };
+        self.ids.iter().map(of).collect()
+    }
+}
+
+const DOLLAR_OF_GROUP: &str = "ERR The $ ID is meaningless in the context of XREADGROUP: you want \
+    to read the history of this consumer by specifying a proper ID, or use the > ID to get new \
+    messages. The $ ID would just return an empty result set.";
+const NEW_WITHOUT_GROUP: &str = "ERR The > ID can be specified only when calling XREADGROUP using \
+    the GROUP <group> <consumer> option.";
+
+fn unbalanced(of_group: bool) -> CommandError {
+    let (name, symbol) = if of_group { ("xreadgroup", '>') } else { ("xread", '$') };
+    format!(
+        "ERR Unbalanced '{name}' list of streams: for each stream key an ID or '{symbol}' must be \
+         specified."
+    )
+    .into()
+}
+
+fn only_of_groups(option: &str) -> CommandError {
+    let why = "option is only supported by XREADGROUP. You called XREAD instead.";
+    format!("ERR The {option} {why}").into()
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// XREAD.
+    fn xread(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let read = ReadArguments::read(arguments, false)?;
+        let (count, most) = (read.count, self.room());
+        let query = |(name, from): (&&'a [u8], ReadFrom)| {
+            (*name, Query::Stream(StreamQuery::After { name, from, count, most }))
+        };
+        let queries: Vec<_> = read.keys.iter().zip(read.positions()).map(query).collect();
+        self.batch.read_each(&queries, self.streams(read.block));
+        Ok(())
+    }
+
+    /// XREADGROUP.
+    fn xreadgroup(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let read = ReadArguments::read(arguments, true)?;
+        let (group, consumer) = read.group.ok_or(SYNTAX)?;
+        let (count, no_ack, most) = (read.count, read.no_ack, self.room());
+        let positions = read.positions();
+        if positions.len() > 1 {
+            return Err("ERR XREADGROUP of several streams is not supported yet".into());
+        }
+        let kind = self.streams(read.block);
+        for (name, from) in read.keys.iter().zip(positions) {
+            let action = GroupAction::Read { consumer, from, count, no_ack, most };
+            let change = &self.keep(&[GroupChange { name, group, action }])[0];
+            self.change(name, Change::Stream(StreamChange::Group(change)), kind)?;
+        }
+        Ok(())
+    }
+
+    /// Returns how the answers become the reply. A transaction does not wait.
+    fn streams(&self, block: bool) -> ReplyKind {
+        ReplyKind::Streams { waits: block && !self.collects && !self.in_transaction }
+    }
+}

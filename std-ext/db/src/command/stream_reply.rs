@@ -1,0 +1,85 @@
+//! Writing answers that consist of values inside of values.
+
+use crate::request::{Answer, ElementList, Nested};
+use crate::resp::Protocol;
+use crate::resp::write::RespWriter;
+
+/// The code of the errors that name a group, by which they are counted.
+const NO_GROUP: &str = "NOGROUP";
+/// The code of those about arguments.
+const OTHER: &str = "ERR";
+
+fn code(text: &[u8]) -> &'static str {
+    if text.starts_with(NO_GROUP.as_bytes()) { NO_GROUP } else { OTHER }
+}
+
+const CANNOT_WAIT: &str = "ERR BLOCK is not supported yet, and no entries are there";
+
+/// Writes such an answer. Returns the error if it is one.
+pub(super) fn write_nested(
+    out: &mut RespWriter<'_>,
+    list: ElementList<'_>,
+) -> Option<&'static str> {
+    let mut error = None;
+    for value in Nested::all(list) {
+        match value {
+            Nested::Bytes(bytes) => out.bulk(bytes),
+            Nested::Int(number) => out.integer(number),
+            Nested::Array(len) => out.array(len),
+            Nested::Map(len) => out.map(len),
+            Nested::Nil => out.null(),
+            Nested::NilArray => out.null_array(),
+            Nested::Error(text) => {
+                out.error(text);
+                error = Some(code(text));
+            }
+        }
+    }
+    error
+}
+
+/// The reply of XREAD and XREADGROUP, to which each stream adds its entries.
+#[derive(Default)]
+pub(super) struct StreamsReply {
+    written: Vec<u8>,
+    streams: usize,
+    /// The first error. It is the whole reply.
+    error: Option<Vec<u8>>,
+}
+
+impl StreamsReply {
+    /// Adds the answer about a stream.
+    pub(super) fn add(&mut self, answer: Answer<'_>, protocol: Protocol) {
+        let Answer::Elements(list, _) = answer else { return };
+        if let Some(Nested::Error(text)) = Nested::all(list).next() {
+            self.error.get_or_insert_with(|| text.to_vec());
+            return;
+        }
+        let out = &mut RespWriter::new(&mut self.written, protocol);
+        // A name and its entries: in RESP3 they are a pair of a map.
+        if protocol == Protocol::Two {
+            out.array(2);
+        }
+        write_nested(out, list);
+        self.streams += 1;
+    }
+
+    /// Writes the reply. Returns the error if it is one.
+    pub(super) fn write(self, out: &mut RespWriter<'_>, waits: bool) -> Option<&'static str> {
+        if let Some(text) = self.error {
+            out.error(&text);
+            return Some(code(&text));
+        }
+        match (self.streams, out.protocol()) {
+            (0, _) if waits => {
+                out.error(CANNOT_WAIT);
+                return Some(CANNOT_WAIT);
+            }
+            (0, _) => out.null_array(),
+            (streams, Protocol::Two) => out.array(streams),
+            (streams, Protocol::Three) => out.map(streams),
+        }
+        out.raw(&self.written);
+        None
+    }
+}
