@@ -30,13 +30,13 @@ import time
 
 VERSION = "7.0.15"
 SHA256 = "4b1dc4ee6d622a09fff9c6777191209750fb5e5a725ef78ea012d6eef4c22982"
-# The units about what the database has. The others are about other types, replicas, modules, Redis's processes and
-# CLIENT TRACKING.
+# The units about what the database has. The others are about streams, functions, replicas, modules and Redis's
+# processes.
 UNITS = """
-    acl auth bitfield bitops client-eviction dump expire hyperloglog info info-command introspection introspection-2
+    acl auth bitfield bitops client-eviction dump expire geo hyperloglog info info-command introspection introspection-2
     keyspace latency-monitor lazyfree limits maxmemory multi networking obuf-limits other pause printver protocol pubsub
-    pubsubshard querybuf quit replybufsize scan scripting slowlog sort tracking type/incr type/string
-    wait
+    pubsubshard querybuf quit replybufsize scan scripting slowlog sort tracking type/hash type/incr type/list
+    type/list-2 type/list-3 type/set type/string type/zset wait
 """.split()
 # Tests that need a replica, a cluster of Redis's kind or much memory are left out.
 TAGS = "-repl -needs:repl -cluster -large-memory"
