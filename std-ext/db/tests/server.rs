@@ -265,6 +265,8 @@ fn settings_are_shown_and_modifiable_ones_changed() {
     client.expect(b"+OK\r\n*2\r\n$14\r\nlua-time-limit\r\n$2\r\n77\r\n");
     client.send(b"CONFIG GET busy-reply-threshold\r\n");
     client.expect(b"*2\r\n$20\r\nbusy-reply-threshold\r\n$2\r\n77\r\n");
+    client.send(b"CONFIG SET list-max-ziplist-size 7\r\nCONFIG GET list-max-listpack-size\r\n");
+    client.expect(b"+OK\r\n*2\r\n$22\r\nlist-max-listpack-size\r\n$1\r\n7\r\n");
     client.send(b"CONFIG SET maxclients 1\r\n");
     client.expect(b"+OK\r\n");
     server.client().expect(b"-ERR max number of clients reached\r\n");

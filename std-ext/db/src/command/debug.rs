@@ -11,7 +11,7 @@ use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 use std::time::Duration;
 
-const HELP: [&str; 14] = [
+const HELP: [&str; 16] = [
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "ERROR <string>",
     "    Return a Redis protocol error with <string> as message. Useful for clients",
@@ -26,7 +26,12 @@ const HELP: [&str; 14] = [
     "    Accepted without effect: no client sees an expired key.",
     "PAUSE-CRON <0|1>",
     "    Accepted without effect: the tasks in the background go on.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Accepted without effect: lists have no quicklist.",
 ];
+
+/// Subcommands that have nothing to change here, but without which tests of lists and expiration stop.
+const WITHOUT_EFFECT: [&str; 3] = ["set-active-expire", "pause-cron", "quicklist-packed-threshold"];
 
 const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
     can run it from a local connection, otherwise you need to set this option in the configuration file, and then \
@@ -68,7 +73,7 @@ impl<'a> Execution<'_, 'a> {
                 let kind = String::from_utf8_lossy(kind).to_ascii_lowercase();
                 self.reply(|out| sample(&kind, out));
             }
-            [name, _] if is(name, "set-active-expire") || is(name, "pause-cron") => {
+            [name, _] if WITHOUT_EFFECT.iter().any(|one| is(name, one)) => {
                 self.reply(|out| out.ok());
             }
             [name] if is(name, "help") => return self.help(&HELP),
@@ -152,6 +157,11 @@ mod tests {
         assert!(reply.starts_with("-ERR DEBUG"), "a client elsewhere may use DEBUG: {reply}");
         client.command("CONFIG SET enable-debug-command yes");
         assert_eq!(client.command("DEBUG SLEEP 0"), "+OK");
+        for without_effect in
+            ["SET-ACTIVE-EXPIRE 0", "pause-cron 1", "quicklist-packed-threshold 1b"]
+        {
+            assert_eq!(client.command(&format!("DEBUG {without_effect}")), "+OK");
+        }
         assert_eq!(client.command("DEBUG ERROR 'LOADING fake message'"), "-LOADING fake message");
         for (address, local) in [
             ("127.0.0.1:5", true),

@@ -102,6 +102,7 @@ pub fn process_input(
         next: NextStep::Continue,
         collects: false,
         in_transaction: false,
+        in_script: false,
         meter: &mut scratch.meter,
         arena: &scratch.arena,
         input,
@@ -201,6 +202,8 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) collects: bool,
     /// Whether the commands are those of a transaction that are about no key.
     pub(super) in_transaction: bool,
+    /// Whether a script calls the commands.
+    pub(super) in_script: bool,
     pub(super) meter: &'t mut CallMeter,
     /// The input of the connection.
     pub(super) input: &'t [u8],
@@ -309,6 +312,7 @@ impl<'a> Execution<'_, 'a> {
             next: self.next,
             collects: false,
             in_transaction: self.in_transaction,
+            in_script: self.in_script,
             meter: self.meter,
             arena: self.arena,
             input: self.input,

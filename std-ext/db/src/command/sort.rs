@@ -63,6 +63,7 @@ impl<'a> Execution<'_, 'a> {
         let SortArguments { mut sort, answered, to } =
             self.sort_arguments(arguments, reads_only)?;
         (sort.answered, sort.most) = (self.keep(&answered), self.room());
+        sort.repeatable = to.is_some() || self.in_script;
         if to.is_none() && !reads_only && self.lacks_memory() {
             return Err(error_text(RequestError::OutOfMemory).into());
         }
@@ -164,6 +165,7 @@ impl Default for SortArguments<'_> {
     fn default() -> Self {
         let sort = Sort {
             by: SortBy::Element,
+            repeatable: false,
             by_bytes: false,
             descending: false,
             limit: None,

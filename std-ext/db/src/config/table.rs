@@ -254,6 +254,18 @@ const MEMORY: &[Setting] = &[
         "Bytes of a field or value up to which `OBJECT ENCODING` calls a hash a listpack. It changes nothing else.",
     ),
     modifiable(
+        "list-max-listpack-size",
+        ValueKind::Signed { min: -2_147_483_648, max: 2_147_483_647 },
+        "-2",
+        "Accepted for programs that set it. It changes nothing: a list is not divided into listpacks.",
+    ),
+    modifiable(
+        "list-compress-depth",
+        ValueKind::Number { min: 0, max: 2_147_483_647 },
+        "0",
+        "Accepted for programs that set it. It changes nothing.",
+    ),
+    modifiable(
         "set-max-intset-entries",
         ValueKind::Number { min: 0, max: 9_223_372_036_854_775_807 },
         "512",

@@ -180,6 +180,8 @@ fn every_setting_reaches_its_option() {
         ["--lfu-decay-time", "12"],
         ["--hash-max-listpack-entries", "100"],
         ["--hash-max-listpack-value", "10"],
+        ["--list-max-listpack-size", "-5"],
+        ["--list-compress-depth", "2"],
         ["--set-max-intset-entries", "11"],
         ["--zset-max-listpack-entries", "12"],
         ["--zset-max-listpack-value", "13"],

@@ -30,22 +30,25 @@ import time
 
 VERSION = "7.0.15"
 SHA256 = "4b1dc4ee6d622a09fff9c6777191209750fb5e5a725ef78ea012d6eef4c22982"
-# The units about what the database has. The others are about other types, replicas, modules, Redis's processes and
-# CLIENT TRACKING.
+# The units about what the database has. The others are about streams, functions, replicas, modules and Redis's
+# processes.
 UNITS = """
-    acl auth bitfield bitops client-eviction dump expire hyperloglog info info-command introspection introspection-2
+    acl auth bitfield bitops client-eviction dump expire geo hyperloglog info info-command introspection introspection-2
     keyspace latency-monitor lazyfree limits maxmemory multi networking obuf-limits other pause printver protocol pubsub
-    pubsubshard querybuf quit replybufsize scan scripting slowlog sort tracking type/incr type/string
-    wait
+    pubsubshard querybuf quit replybufsize scan scripting slowlog sort tracking type/hash type/incr type/list
+    type/list-2 type/list-3 type/set type/string type/zset wait
 """.split()
 # Tests that need a replica, a cluster of Redis's kind or much memory are left out.
 TAGS = "-repl -needs:repl -cluster -large-memory"
 # The settings of the suite's servers that this server has, too.
+# `appendonly` is not among them: tests restart the server, and expect the keys that Redis has loaded from a snapshot.
 SETTINGS = """
-    acl-pubsub-default aclfile acllog-max-len appendfsync appendonly bind busy-reply-threshold
-    client-output-buffer-limit client-query-buffer-limit databases dir enable-debug-command latency-monitor-threshold
-    latency-tracking lfu-decay-time lfu-log-factor maxclients maxmemory maxmemory-policy maxmemory-samples notify-keyspace-events
-    port protected-mode requirepass slowlog-log-slower-than slowlog-max-len timeout unixsocket user
+    acl-pubsub-default aclfile acllog-max-len appendfsync bind busy-reply-threshold client-output-buffer-limit
+    client-query-buffer-limit databases dir enable-debug-command hash-max-listpack-entries hash-max-listpack-value
+    latency-monitor-threshold latency-tracking lfu-decay-time lfu-log-factor list-compress-depth list-max-listpack-size
+    maxclients maxmemory maxmemory-policy maxmemory-samples notify-keyspace-events port protected-mode requirepass
+    set-max-intset-entries slowlog-log-slower-than slowlog-max-len timeout unixsocket user zset-max-listpack-entries
+    zset-max-listpack-value
 """.split()
 # Changes of the suite: a file, a text, and the text instead.
 PATCHES = [
@@ -56,6 +59,10 @@ PATCHES = [
      "external:skip\"}} {\n    r eval"),
     *(("unit/scripting.tcl", f"    r debug set-disable-deny-scripts {yes}\n",
        f"    catch {{r debug set-disable-deny-scripts {yes}}}\n") for yes in (1, 0)),
+    # The server reads its log and its snapshot again when it starts.
+    ("test_helper.tcl", '    [srv $level "client"] {*}$args\n}\n\n# Returns a Redis instance by index.',
+     "    if {$args in {{debug reload} {debug loadaof}}} {\n        restart_server $level true false\n        return OK\n    }\n"
+     '    [srv $level "client"] {*}$args\n}\n\n# Returns a Redis instance by index.'),
     # A test that fails leaves its connection as the next one expects it: outside of a transaction, and in RESP2.
     ("support/test.tcl", "            lappend ::tests_failed $details\n\n            incr ::num_failed\n            send_data",
      "            lappend ::tests_failed $details\n            foreach {command} {{readraw 0} {deferred 0} discard {hello 2} "
@@ -106,7 +113,9 @@ def as_redis_server(program, words):
     options = []
     if words and not words[0].startswith("-"):
         config = pathlib.Path(words.pop(0))
-        kept = [line for line in config.read_text().splitlines() if line.split(" ")[0] in SETTINGS]
+        # The suite has older names of some settings, which only CONFIG knows here.
+        lines = [line.replace("-max-ziplist-", "-max-listpack-", 1) for line in config.read_text().splitlines()]
+        kept = [line for line in lines if line.split(" ")[0] in SETTINGS]
         # Redis looks for a file of users in its working directory, which is `dir`.
         folder = next((line.split(" ", 1)[1] for line in kept if line.startswith("dir ")), ".")
         kept = [re.sub("^aclfile (?=[^/])", f"aclfile {folder}/", line) for line in kept]

@@ -6,6 +6,9 @@
 pub struct Sort<'a> {
     /// By what.
     pub by: SortBy<'a>,
+    /// Whether a set that would keep its own order is sorted by its members' bytes instead: what is stored, and what a
+    /// script does, must not depend on that order.
+    pub repeatable: bool,
     /// Whether it is compared by its bytes, and not as a number.
     pub by_bytes: bool,
     /// Whether the greatest is first.

@@ -18,7 +18,6 @@ enum SortKey {
 pub(super) fn sorted<'v>(
     value: Value<'v>,
     sort: Sort<'_>,
-    is_stored: bool,
     read: ReadNamed<'_>,
 ) -> Result<Vec<&'v [u8]>, RequestError> {
     let mut elements = Vec::new();
@@ -39,8 +38,8 @@ pub(super) fn sorted<'v>(
             return Err(RequestError::WrongType);
         }
     }
-    // As Redis: what is stored does not depend on the order of a set.
-    let sorts_set = is_stored && matches!(value, Value::Set(_)) && sort.by == SortBy::OwnOrder;
+    let sorts_set =
+        sort.repeatable && matches!(value, Value::Set(_)) && sort.by == SortBy::OwnOrder;
     let by = if sorts_set { SortBy::Element } else { sort.by };
     let by_bytes = sort.by_bytes || sorts_set;
     match by {
@@ -136,7 +135,7 @@ pub(super) fn answer_sorted(
 ) {
     let mut found = ElementListBuilder::new(sort.most);
     if let Some(value) = value {
-        match sorted(value, sort, false, &mut |_, _| None) {
+        match sorted(value, sort, &mut |_, _| None) {
             Err(error) => return answer(Answer::Error(error)),
             Ok(elements) => {
                 answer_each(&elements, sort.answered, &mut |_, _| None, &mut |element| {

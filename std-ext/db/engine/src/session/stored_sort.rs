@@ -25,8 +25,7 @@ impl ApplyMany<'_, '_> {
         let source = self.find_source(from);
         let mut read = |pattern: &[u8], element: &[u8]| self.read_named(pattern, element);
         let value = source.as_ref().map(Record::value);
-        let elements =
-            value.map_or(Ok(Vec::new()), |value| sorted(value, sort, to.is_some(), &mut read));
+        let elements = value.map_or(Ok(Vec::new()), |value| sorted(value, sort, &mut read));
         let elements = match elements {
             Err(error) => return answer(Answer::Error(error)),
             Ok(elements) => elements,

@@ -285,7 +285,7 @@ impl LockedHost<'_, '_, '_, '_> {
         let mut arena = std::mem::take(&mut self.arena);
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut nested = self.execution.nested(batch);
-        nested.arena = &arena;
+        (nested.arena, nested.in_script) = (&arena, true);
         // One time for the whole script, as in Redis: two reads of a key must not differ because it has expired between
         // them.
         (nested.collects, nested.time) = (true, Some(self.keys.time()));
