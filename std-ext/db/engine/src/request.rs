@@ -35,6 +35,7 @@ pub use hedgerow_db_formats::long_double::LongDouble;
 pub use list::{End, ListChange, ListQuery};
 pub use multi_key::{MultiKeyOp, Popped};
 pub use packed::{Packed, PackedEntries, Packer};
+pub(crate) use packed::{TIME, split_time};
 pub(crate) use score::SCORE_BYTES;
 pub use score::Score;
 pub use set::{SetChange, SetQuery};

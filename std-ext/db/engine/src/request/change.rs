@@ -120,7 +120,12 @@ impl Change<'_> {
             | Self::GetDelete
             | Self::Expire { .. }
             | Self::RemoveNames(_)
-            | Self::Hash(HashChange::Delete(_)) => false,
+            | Self::Hash(
+                HashChange::Delete(_)
+                | HashChange::Expire { .. }
+                | HashChange::GetExpire { .. }
+                | HashChange::GetDelete { .. },
+            ) => false,
             Self::List(change) => change.grows(),
             Self::Members(change) => change.grows(),
             Self::SortedSet(change) => change.grows(),
