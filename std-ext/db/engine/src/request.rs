@@ -40,6 +40,7 @@ pub use multi_key::{MultiKeyOp, Popped};
 pub use nested::Nested;
 pub(crate) use nested::NestedBuilder;
 pub use packed::{Packed, PackedEntries, Packer};
+pub(crate) use packed::{TIME, split_time};
 pub(crate) use score::SCORE_BYTES;
 pub use score::Score;
 pub use set::{SetChange, SetQuery};

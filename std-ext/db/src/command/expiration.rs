@@ -25,10 +25,10 @@ pub(super) enum Unit {
     Milliseconds,
 }
 
-type TimeFormat = (TimeBase, Unit);
+pub(super) type TimeFormat = (TimeBase, Unit);
 
 /// Returns the time format that an option of SET names.
-fn format(option: &[u8]) -> Option<TimeFormat> {
+pub(super) fn format(option: &[u8]) -> Option<TimeFormat> {
     let options = [
         ("ex", (TimeBase::Relative, Unit::Seconds)),
         ("px", (TimeBase::Relative, Unit::Milliseconds)),
@@ -40,7 +40,7 @@ fn format(option: &[u8]) -> Option<TimeFormat> {
 
 /// Returns the time that an option names, unless another option has named one. Of the same option given twice, Redis
 /// takes the last.
-fn last_time<'a>(
+pub(super) fn last_time<'a>(
     before: Option<(TimeFormat, &[u8])>,
     format: TimeFormat,
     time: Option<&&'a [u8]>,
@@ -51,12 +51,12 @@ fn last_time<'a>(
     }
 }
 
-fn invalid(name: &str) -> CommandError {
+pub(super) fn invalid(name: &str) -> CommandError {
     format!("ERR invalid expire time in '{name}' command").into()
 }
 
 /// Converts a time to milliseconds since 1970; the result may be negative.
-fn absolute_ms(
+pub(super) fn absolute_ms(
     (from, unit): TimeFormat,
     time: i64,
     now: impl FnOnce() -> u64,
@@ -333,7 +333,7 @@ fn ttl(seconds: bool, absolute: bool) -> ReplyKind {
 }
 
 /// Reads the options of EXPIRE.
-fn condition(options: &[&[u8]]) -> Result<ExpireCondition, CommandError> {
+pub(super) fn condition(options: &[&[u8]]) -> Result<ExpireCondition, CommandError> {
     let [mut nx, mut xx, mut gt, mut lt] = [false; 4];
     for option in options {
         if is(option, "nx") {

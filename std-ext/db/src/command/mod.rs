@@ -35,6 +35,7 @@ mod first_key;
 mod geo;
 mod geo_arguments;
 mod geo_reply;
+mod hash_times;
 mod hashes;
 mod hexadecimal;
 mod hyperloglog;

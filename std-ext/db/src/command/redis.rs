@@ -25,7 +25,7 @@ const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
 
 /// Commands and subcommands that Redis 7.0 does not have.
-const LATER: [&str; 9] = [
+const LATER: [&str; 21] = [
     "client|no-touch",
     "client|setinfo",
     "cluster|myshardid",
@@ -33,6 +33,18 @@ const LATER: [&str; 9] = [
     "delex",
     "delifeq",
     "digest",
+    "hexpire",
+    "hexpireat",
+    "hexpiretime",
+    "hgetdel",
+    "hgetex",
+    "hpersist",
+    "hpexpire",
+    "hpexpireat",
+    "hpexpiretime",
+    "hpttl",
+    "hsetex",
+    "httl",
     "msetex",
     "waitaof",
 ];

@@ -101,6 +101,13 @@ pub(crate) enum ReplyKind {
         /// The expiration time itself.
         absolute: bool,
     },
+    /// The same of fields.
+    FieldTtls {
+        /// As above.
+        seconds: bool,
+        /// As above.
+        absolute: bool,
+    },
     /// The type of the key's value.
     Type,
     /// The number of references to the value.
@@ -159,6 +166,14 @@ const CONDITION_ON_TYPE: &str = "ERR Key should be of string type if conditions 
 const NO_STREAM_DUMP: &str = "ERR DUMP of a stream is not supported";
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 
+/// Returns what TTL and its kind reply for a time.
+fn shown_time(end: u64, (seconds, absolute): (bool, bool), now: u64) -> i64 {
+    let shown = if absolute { end } else { end.saturating_sub(now) };
+    // Rounded as in `ttlGenericCommand`.
+    let shown = if seconds { shown.saturating_add(500) / 1000 } else { shown };
+    i64::try_from(shown).unwrap_or(i64::MAX)
+}
+
 impl ReplyKind {
     /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970. Returns the
     /// error if the reply is one although the answer is not.
@@ -210,15 +225,18 @@ impl ReplyKind {
             }
             (Self::Range, _) => out.bulk(b""),
             (Self::Ttl { seconds, absolute }, answer) => out.integer(match answer {
-                Answer::ExpiresAt(Some(end)) => {
-                    let shown = if absolute { end } else { end.saturating_sub(now) };
-                    // Rounded as in `ttlGenericCommand`.
-                    let shown = if seconds { shown.saturating_add(500) / 1000 } else { shown };
-                    i64::try_from(shown).unwrap_or(i64::MAX)
-                }
+                Answer::ExpiresAt(Some(end)) => shown_time(end, (seconds, absolute), now),
                 Answer::ExpiresAt(None) => -1,
                 _ => -2,
             }),
+            (Self::FieldTtls { seconds, absolute }, Answer::Fields(times)) => {
+                out.array(times.len());
+                times.iter().flatten().for_each(|end| {
+                    let end = u64::try_from(end)
+                        .map_or(end, |end| shown_time(end, (seconds, absolute), now));
+                    out.integer(end);
+                });
+            }
             (Self::Type, Answer::Bytes(name)) => out.simple(&String::from_utf8_lossy(name)),
             (Self::Type, _) => out.simple("none"),
             // Redis answers 2147483647 for integers below 10000, whose objects it shares. Nothing is shared here.

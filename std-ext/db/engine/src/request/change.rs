@@ -127,7 +127,12 @@ impl Change<'_> {
             | Self::Expire { .. }
             | Self::RemoveNames(_)
             | Self::RemoveRange(..)
-            | Self::Hash(HashChange::Delete(_)) => false,
+            | Self::Hash(
+                HashChange::Delete(_)
+                | HashChange::Expire { .. }
+                | HashChange::GetExpire { .. }
+                | HashChange::GetDelete { .. },
+            ) => false,
             Self::List(change) => change.grows(),
             Self::Members(change) => change.grows(),
             Self::SortedSet(change) => change.grows(),

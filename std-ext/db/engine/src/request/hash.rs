@@ -1,6 +1,7 @@
 //! Requests about the fields of a hash.
 
-use super::LongDouble;
+use super::packed::TIME;
+use super::{ExpireCondition, Expiry, LongDouble};
 
 /// The most bytes that a field and its value have together. Each may be as long as a string.
 pub(crate) const LONGEST_PAIR: usize = (1 << 30) - 64;
@@ -19,8 +20,12 @@ pub enum HashQuery<'a> {
         /// The answer ends once its reply takes more bytes than this.
         most: usize,
     },
-    /// The number of fields: [`Answer::Int`](super::Answer::Int). O(1).
+    /// The number of fields: [`Answer::Int`](super::Answer::Int). O(1), or O(log n) if a field expires. As in Valkey,
+    /// those count that have expired and were not removed yet.
     Length,
+    /// When these fields expire, in milliseconds since 1970: [`Answer::Fields`](super::Answer::Fields), with -1 for one
+    /// that does not, and -2 for a missing one.
+    Times(&'a [&'a [u8]]),
     /// Whether there is such a field: [`Answer::Int`](super::Answer::Int) 1 or 0.
     Exists(&'a [u8]),
     /// The length of a field's value in bytes: [`Answer::Int`](super::Answer::Int), 0 if the field is missing.
@@ -89,18 +94,63 @@ pub enum HashChange<'a> {
     /// Adds to the decimal fraction in a field as [`Change::IncrementFloat`](super::Change::IncrementFloat) does.
     /// [`Answer::Bytes`](super::Answer::Bytes), the sum.
     IncrementFloat(&'a [u8], LongDouble),
+    /// Sets or removes the expiration of fields. [`Answer::Fields`](super::Answer::Fields), for each field 1, or 0 if
+    /// `condition` forbids it, or -2 if it is missing, or 2 if the time has passed and the field was removed. With
+    /// [`Expiry::Never`] it is -1 for a field that does not expire.
+    Expire {
+        /// The fields.
+        fields: &'a [&'a [u8]],
+        /// When they expire.
+        expiry: Expiry,
+        /// When that is changed. A field that does not expire counts as expiring latest of all.
+        condition: ExpireCondition,
+    },
+    /// Stores fields and sets when they expire, if the conditions hold. [`Answer::Int`](super::Answer::Int) 1 or 0.
+    /// Fields that expire at a time that has passed are removed.
+    SetExpiring {
+        /// The fields with their values.
+        pairs: &'a [(&'a [u8], &'a [u8])],
+        /// Whether all fields must exist, or none of them may.
+        fields_exist: Option<bool>,
+        /// Whether the key must exist, or must not.
+        key_exists: Option<bool>,
+        /// When the fields expire.
+        expiry: Expiry,
+    },
+    /// Answers the values of fields, [`Answer::Elements`](super::Answer::Elements), and sets or removes their
+    /// expiration.
+    GetExpire {
+        /// The fields.
+        fields: &'a [&'a [u8]],
+        /// When they expire.
+        expiry: Expiry,
+        /// As in [`HashQuery::GetMany`].
+        most: usize,
+    },
+    /// Removes fields, and answers their values: [`Answer::Elements`](super::Answer::Elements).
+    GetDelete {
+        /// The fields.
+        fields: &'a [&'a [u8]],
+        /// As in [`HashQuery::GetMany`].
+        most: usize,
+    },
 }
 
 impl HashChange<'_> {
     /// Returns the bytes of fields and values that it adds at most.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Set(pairs) => {
+            Self::Set(pairs) | Self::SetExpiring { pairs, .. } => {
                 let bytes = pairs.iter().map(|(field, value)| field.len() + value.len());
                 bytes.fold(0, usize::saturating_add)
             }
             Self::SetIfAbsent(field, value) => field.len() + value.len(),
-            Self::Delete(_) => 0,
+            Self::Delete(_) | Self::GetDelete { .. } => 0,
+            Self::Expire { fields, .. } | Self::GetExpire { fields, .. } => {
+                // A long hash has each of them twice more.
+                let bytes = fields.iter().map(|field| 2 * field.len() + 2 * TIME);
+                bytes.fold(0, usize::saturating_add)
+            }
             Self::Increment(field, _) | Self::IncrementFloat(field, _) => field.len() + 20,
         }
     }
@@ -110,12 +160,19 @@ impl HashChange<'_> {
         /// Lengths of a field and a value.
         const LENGTHS: usize = 10;
         match self {
-            Self::Set(pairs) => self.bytes().saturating_add(pairs.len() * LENGTHS),
-            Self::Delete(fields) => {
+            Self::Set(pairs) | Self::SetExpiring { pairs, .. } => {
+                self.bytes().saturating_add(pairs.len() * (LENGTHS + TIME))
+            }
+            Self::Expire { fields, .. } | Self::GetExpire { fields, .. } => {
+                let bytes = fields.iter().map(|field| field.len() + LENGTHS + TIME);
+                bytes.fold(0, usize::saturating_add)
+            }
+            Self::Delete(fields) | Self::GetDelete { fields, .. } => {
                 let bytes = fields.iter().map(|field| field.len() + LENGTHS);
                 bytes.fold(0, usize::saturating_add)
             }
-            _ => self.bytes() + LENGTHS,
+            // The expiration that a field keeps.
+            _ => self.bytes() + LENGTHS + TIME,
         }
     }
 }

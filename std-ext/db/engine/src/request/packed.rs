@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! packed value: head 8 | number of entries 32 | entries
-//! head: type 4 bits | reserved | IS_TREE | IS_TABLE | CONTINUES
+//! head: type 3 bits | HAS_TIMES | ONLY_TIMES | IS_TREE | IS_TABLE | CONTINUES
 //! entry: name's length, varint | name | for a hash, a sorted set or a stream: value's length, varint | value
 //! ```
 //!
@@ -19,7 +19,12 @@ use std::collections::HashSet;
 use std::fmt;
 
 /// The type in the head: the number of a [`ValueType`].
-const TYPE: u8 = 0x0F;
+const TYPE: u8 = 0x07;
+/// Each value of this hash begins with the time at which its field expires: see [`TIME`]. Versions without such times
+/// read this bit as a part of the type, and refuse the value.
+const HAS_TIMES: u8 = 1 << 3;
+/// Each value consists only of the time. Such a part changes the times of fields that are there already.
+const ONLY_TIMES: u8 = 1 << 4;
 /// The value is stored in a tree. Without it a hash would be in another order after a restart.
 const IS_TREE: u8 = 1 << 5;
 /// Redis would store the value in its larger form.
@@ -28,6 +33,15 @@ const IS_TABLE: u8 = 1 << 6;
 const CONTINUES: u8 = 1 << 7;
 /// Bytes before the first entry.
 const HEAD: usize = 5;
+/// Bytes of the time at the beginning of a value, in milliseconds since 1970; 0 if the field does not expire.
+pub(crate) const TIME: usize = size_of::<u64>();
+
+/// Splits the time off a value of a hash with times. Its form was checked.
+#[inline]
+pub(crate) fn split_time(value: &[u8]) -> (u64, &[u8]) {
+    let (time, value) = value.split_first_chunk().expect("each value begins with a time");
+    (u64::from_le_bytes(*time), value)
+}
 
 /// Returns the type in a head; `None` for that of strings, which are not packed.
 #[inline]
@@ -45,10 +59,13 @@ pub struct Packed<'a> {
 impl<'a> Packed<'a> {
     /// Returns the value of these bytes if they have the right form. O(n). Does not compare the names.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let packed = Self::parse_names(bytes)?;
+        let packed = Self::parse_entries(bytes)?;
+        let mut values = packed.iter().map(|(_, value)| value);
         let is_valid = match packed.value_type() {
-            ValueType::SortedSet => packed.iter().all(|(_, score)| Score::parse(score).is_some()),
+            ValueType::SortedSet => values.all(|score| Score::parse(score).is_some()),
             ValueType::Stream => packed.iter().all(|(name, value)| is_valid(name, value)),
+            ValueType::Hash if packed.has_only_times() => values.all(|time| time.len() == TIME),
+            ValueType::Hash if packed.has_times() => values.all(|value| value.len() >= TIME),
             _ => true,
         };
         is_valid.then_some(packed)
@@ -56,7 +73,22 @@ impl<'a> Packed<'a> {
 
     /// As `parse`, of entries whose values mean nothing.
     pub(crate) fn parse_names(bytes: &'a [u8]) -> Option<Self> {
-        type_of(*bytes.first()?)?;
+        Self::parse_entries(bytes).filter(|packed| !packed.has_times())
+    }
+
+    fn parse_entries(bytes: &'a [u8]) -> Option<Self> {
+        let head = *bytes.first()?;
+        let value_type = type_of(head)?;
+        let is_valid = match head & (HAS_TIMES | ONLY_TIMES) {
+            0 => true,
+            HAS_TIMES => value_type == ValueType::Hash,
+            // A whole value has values.
+            ONLY_TIMES => false,
+            _ => value_type == ValueType::Hash && head & CONTINUES != 0,
+        };
+        if !is_valid {
+            return None;
+        }
         bytes.get(..HEAD)?;
         let packed = Self { bytes };
         let (mut entries, mut left) = (packed.iter(), packed.len());
@@ -133,6 +165,36 @@ impl<'a> Packed<'a> {
     /// Returns whether Redis would store the value in its larger form: a table, or a skip list.
     pub fn is_table(self) -> bool {
         self.bytes[0] & IS_TABLE != 0
+    }
+
+    /// Returns whether the values of this hash begin with a time.
+    #[inline]
+    pub fn has_times(self) -> bool {
+        self.bytes[0] & HAS_TIMES != 0
+    }
+
+    /// Returns whether this part has only times.
+    #[inline]
+    pub fn has_only_times(self) -> bool {
+        self.bytes[0] & ONLY_TIMES != 0
+    }
+
+    /// Returns the fields of a hash, each with its value, and the time at which it expires, in milliseconds since 1970;
+    /// 0 if it does not.
+    pub fn timed(self) -> impl Iterator<Item = (&'a [u8], &'a [u8], u64)> + use<'a> {
+        let has_times = self.has_times();
+        self.iter().map(move |(field, value)| {
+            let (time, value) = if has_times { split_time(value) } else { (0, value) };
+            (field, value, time)
+        })
+    }
+
+    /// Returns the first time at which a field expires. O(n).
+    pub(crate) fn next_time(self) -> Option<u64> {
+        if !self.has_times() {
+            return None;
+        }
+        self.timed().map(|(_, _, time)| time).filter(|time| *time != 0).min()
     }
 
     /// Returns whether the value is stored in a tree.
@@ -247,11 +309,50 @@ impl Packer {
         self
     }
 
+    /// Says that this is a hash whose values begin with a time. There are no entries yet.
+    pub fn with_times(mut self) -> Self {
+        self.bytes[0] |= HAS_TIMES;
+        self
+    }
+
+    /// Says that the part has only the times of fields. There are no entries yet.
+    pub(crate) fn with_only_times(mut self) -> Self {
+        self.bytes[0] |= HAS_TIMES | ONLY_TIMES | CONTINUES;
+        self
+    }
+
+    /// As [`push`](Self::push), of a field and the time at which it expires; 0 if it does not.
+    pub fn push_timed(&mut self, field: &[u8], value: &[u8], time: u64) {
+        push(field, &mut self.bytes);
+        self.bytes.extend_from_slice(varint(TIME + value.len(), &mut [0; 10]));
+        self.bytes.extend_from_slice(&time.to_le_bytes());
+        self.bytes.extend_from_slice(value);
+        self.set_len(self.packed().len() + 1);
+    }
+
+    /// Adds a time to each value, or removes them.
+    pub(crate) fn set_timed(&mut self, has_times: bool) {
+        let packed = self.packed();
+        if packed.has_times() == has_times {
+            return;
+        }
+        let mut other = Self::new(ValueType::Hash);
+        other.bytes[0] = self.bytes[0] ^ HAS_TIMES;
+        for (field, value, time) in packed.timed() {
+            if has_times {
+                other.push_timed(field, value, time);
+            } else {
+                other.push(field, value);
+            }
+        }
+        *self = other;
+    }
+
     /// Says how the value is stored. It does not continue another.
     pub(crate) fn set_form(&mut self, is_tree: bool, is_table: bool) {
         let (tree, table) =
             (if is_tree { IS_TREE } else { 0 }, if is_table { IS_TABLE } else { 0 });
-        self.bytes[0] = self.bytes[0] & TYPE | tree | table;
+        self.bytes[0] = self.bytes[0] & (TYPE | HAS_TIMES) | tree | table;
     }
 
     /// Adds an entry at the end. The caller makes sure that the name is not there, unless this is a list. Lists and

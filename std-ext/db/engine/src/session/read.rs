@@ -35,7 +35,7 @@ pub(super) fn answer_query(
             Query::Fields(fields) => {
                 answer_fields(StringValue::Inline(b""), None, fields, answer);
             }
-            Query::Hash(query) => answer_hash(None, query, answer),
+            Query::Hash(query) => answer_hash((None, 0), query, answer),
             Query::List(query) => answer_list(None, query, answer),
             Query::Sort(sort) => answer_sorted(None, sort, answer),
             Query::Members(query) => answer_set(None, query, answer),
@@ -66,7 +66,9 @@ pub(super) fn answer_query(
         Query::Encoding => return answer(Answer::Bytes(encoding(record.value(), cold).as_bytes())),
         _ => usage.touch(record),
     }
-    let Some(value) = record.string() else { return answer_typed(record, query, cold, answer) };
+    let Some(value) = record.string() else {
+        return answer_typed(record, (query, usage.now), cold, answer);
+    };
     match query {
         Query::Value => string::read(value, cold, |value| answer(Answer::Bytes(value))),
         Query::Pieces => string::read_pieces(value, cold, 0..value.length(), answer),
@@ -125,7 +127,7 @@ pub(super) fn answer_query(
 #[inline(never)]
 fn answer_typed(
     record: Record,
-    query: Query<'_>,
+    (query, now): (Query<'_>, u64),
     cold: Option<&ColdStore>,
     answer: impl FnOnce(Answer<'_>),
 ) {
@@ -136,7 +138,7 @@ fn answer_typed(
             answer(Answer::Error(RequestError::ValueTooLong));
         }
         (Query::Stored, value) => value.with_stored(cold, |value| answer(Answer::Stored(value))),
-        (Query::Hash(query), Value::Hash(hash)) => answer_hash(Some(hash), query, answer),
+        (Query::Hash(query), Value::Hash(hash)) => answer_hash((Some(hash), now), query, answer),
         (Query::Sort(sort), value) => answer_sorted(Some(value), sort, answer),
         (Query::List(query), Value::List(list)) => answer_list(Some(list), query, answer),
         (Query::Members(query), Value::Set(set)) => answer_set(Some(set), query, answer),

@@ -84,6 +84,14 @@ impl Apply<'_, '_> {
             return 0;
         }
         let value_type = record.value().value_type();
+        // A field that has expired counts as missing. Before the change, which may free what the record has.
+        let present: Vec<&[u8]>;
+        let names = if record.next_field_time().is_some() {
+            present = names.iter().copied().filter(|name| has(&record, name)).collect();
+            &present
+        } else {
+            names
+        };
         let mut removed = Vec::with_capacity(names.len());
         self.edit(value_type, before, |edit| {
             removed.extend(names.iter().copied().filter(|name| edit.remove(name)));

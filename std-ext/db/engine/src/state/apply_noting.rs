@@ -72,6 +72,17 @@ pub(super) fn apply_noting(
         }
         return;
     }
+    if let Change::Hash(change) = change
+        && let Some(noted) = field_events(*change, &log[begin..], time)
+    {
+        for name in noted.into_iter().flatten() {
+            events.note(EventFlags::HASH, name, key);
+        }
+        if before == Some(true) && after.is_none() || noted[2].is_some() && after.is_none() {
+            events.note(EventFlags::GENERIC, "del", key);
+        }
+        return;
+    }
     for (kind, name) in names(change, logged, is_over, refused).into_iter().flatten() {
         events.note(kind, name, key);
     }
@@ -86,6 +97,44 @@ pub(super) fn apply_noting(
     );
     if loses && before == Some(true) && after.is_none() {
         events.note(EventFlags::GENERIC, "del", key);
+    }
+}
+
+/// Returns the events of a change about the times of fields, in order; `None` if it is none.
+fn field_events(
+    change: HashChange<'_>,
+    logged: &[u8],
+    time: u64,
+) -> Option<[Option<&'static str>; 3]> {
+    let (mut stores, mut removes, mut expires, mut persists) = (false, false, false, false);
+    for logged in LoggedChanges::new(logged).filter_map(Result::ok) {
+        match logged {
+            LoggedOp::Change(_, Change::RemoveNames(_)) => removes = true,
+            LoggedOp::Change(_, Change::Restore { value, .. }) => {
+                let times = value.packed().map(|part| part.timed().any(|(.., time)| time != 0));
+                stores |= value.packed().is_some_and(|part| !part.has_only_times());
+                (expires, persists) = (expires | (times == Some(true)), times == Some(false));
+            }
+            _ => {}
+        }
+    }
+    let when = |is, name| if is { Some(name) } else { None };
+    match change {
+        HashChange::SetExpiring { expiry: Expiry::At(end), .. } if end <= time => {
+            // As in Valkey, where the fields are stored, and expire at once.
+            let done = stores || removes;
+            Some([when(done, "hset"), when(done, "hexpire"), when(done, "hexpired")])
+        }
+        HashChange::SetExpiring { expiry, .. } => {
+            let expires = stores && matches!(expiry, Expiry::At(_));
+            Some([when(stores, "hset"), when(expires, "hexpire"), None])
+        }
+        HashChange::Expire { expiry, .. } | HashChange::GetExpire { expiry, .. } => {
+            let persists = persists && expiry == Expiry::Never;
+            Some([when(expires, "hexpire"), when(persists, "hpersist"), when(removes, "hexpired")])
+        }
+        HashChange::GetDelete { .. } => Some([when(removes, "hdel"), None, None]),
+        _ => None,
     }
 }
 
@@ -145,6 +194,10 @@ fn names(
                 HashChange::Delete(_) => "hdel",
                 HashChange::Increment(..) => "hincrby",
                 HashChange::IncrementFloat(..) => "hincrbyfloat",
+                HashChange::Expire { .. }
+                | HashChange::SetExpiring { .. }
+                | HashChange::GetExpire { .. }
+                | HashChange::GetDelete { .. } => return [None; 3],
             },
         )),
         (Change::List(change), _) => list_event(*change),

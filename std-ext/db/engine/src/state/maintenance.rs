@@ -5,6 +5,7 @@ use crate::event_flags::EventFlags;
 use crate::latency_monitor::event;
 use crate::state::State;
 use crate::state::evict::{self, MakeRoom};
+use crate::state::field_expiration::expire_fields;
 use crate::state::record::Record;
 use crate::state::shard::Core;
 use crate::state::slabs;
@@ -83,8 +84,9 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
         state.shrink(shard, &mut core);
     }
     let frees_blocks = core.has_blocks_to_free();
+    let more = expire_fields(state, number, &mut core) || frees_blocks;
     if shard.stats().keys_with_ttl() == 0 {
-        return frees_blocks;
+        return more;
     }
     // Read under the lock: a follower's time may go back.
     let time = state.removal_time(&mut core);
@@ -106,7 +108,7 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     state.shrink(shard, &mut core);
     // Relaxed: a count.
     state.expired.fetch_add(number as u64, Ordering::Relaxed);
-    number * 4 > ending || frees_blocks
+    number * 4 > ending || more
 }
 
 /// Moves some records of all shards out of slabs that are used little. Returns whether it has moved any.

@@ -5,6 +5,7 @@
 //! key's length 16 | value's length and flags 16 | usage 32 | expiration 64, if any | key | value, or a reference
 //! reference to a string: its length 32 | pointer or ticket 64
 //! reference to a tree: number of entries 32 | root 64 | bytes of memory, and whether it is a table 64
+//!     | the first time at which a field expires 64, if one does
 //! ```
 
 use crate::request::{Packed, ValueType};
@@ -30,6 +31,8 @@ const LENGTH: u16 = SPECIAL - 1;
 const TICKET: u16 = 0;
 const ROPE: u16 = 1;
 const TREE: u16 = 2;
+/// A hash in a tree, of which a field expires.
+const TIMED_TREE: u16 = 15;
 const PACKED: u16 = 16;
 
 const _: () = assert!(LONGEST_PACKED <= (LENGTH - PACKED) as usize);
@@ -83,6 +86,9 @@ impl Record {
                 Some(Collection::Packed(packed)) => {
                     assert!(packed.bytes().len() <= LONGEST_PACKED, "longer values are trees");
                     (SPECIAL | (PACKED + packed.bytes().len() as u16), packed.bytes())
+                }
+                Some(Collection::Tree(tree)) if tree.next_time().is_some() => {
+                    (SPECIAL | TIMED_TREE, b"")
                 }
                 _ => (SPECIAL | (TREE + value.value_type() as u16), b""),
             },
@@ -190,7 +196,11 @@ impl Record {
                     let root = NonNull::new_unchecked(at.cast::<*mut u8>().read_unaligned());
                     let last = behind.cast::<u64>().read_unaligned();
                     let tree = Tree::from_parts((root, length, last & !IS_TABLE));
-                    let tree = CollectionTree::new(tree, last & IS_TABLE != 0);
+                    let mut tree = CollectionTree::new(tree, last & IS_TABLE != 0);
+                    if kind == TIMED_TREE {
+                        let time = behind.add(size_of::<u64>()).cast::<u64>().read_unaligned();
+                        tree = tree.with_next_time(time);
+                    }
                     Value::of_collection(tree_type(kind), Collection::Tree(tree))
                 }
             }
@@ -233,6 +243,24 @@ impl Record {
             let end = self.bytes(HEADER, TTL_BYTES).try_into().expect("as many bytes");
             u64::from_ne_bytes(end)
         })
+    }
+
+    /// Returns the first time at which a field of a hash expires, in milliseconds since 1970. Does not read a tree, as
+    /// [`memory`](Self::memory).
+    #[inline]
+    pub(crate) fn next_field_time(self) -> Option<u64> {
+        let header = self.header();
+        let kind = header.value & LENGTH;
+        let is_candidate = header.value & SPECIAL != 0 && (TIMED_TREE..).contains(&kind);
+        if is_candidate { self.special_field_time() } else { None }
+    }
+
+    #[inline(never)]
+    fn special_field_time(self) -> Option<u64> {
+        match self.value().collection()? {
+            Collection::Packed(packed) => packed.next_time(),
+            Collection::Tree(tree) => tree.next_time(),
+        }
     }
 
     /// Whether the key has expired.
@@ -315,6 +343,9 @@ unsafe fn write_reference(value: Value<'_>, to: *mut u8) {
                 let (root, _, bytes) = tree.tree().into_parts();
                 away.cast::<*mut u8>().write_unaligned(root.as_ptr());
                 behind.cast::<u64>().write_unaligned(bytes | flag);
+                if let Some(time) = tree.next_time() {
+                    behind.add(size_of::<u64>()).cast::<u64>().write_unaligned(time);
+                }
             }
         }
     }
@@ -340,14 +371,15 @@ impl RecordHeader {
 fn special_bytes(kind: u16) -> usize {
     match kind {
         TICKET | ROPE => INDIRECT,
-        TREE..PACKED => TREE_BYTES,
+        TREE..TIMED_TREE => TREE_BYTES,
+        TIMED_TREE => TREE_BYTES + size_of::<u64>(),
         packed => (packed - PACKED).into(),
     }
 }
 
 /// Returns the type of a value that is a tree.
 fn tree_type(kind: u16) -> ValueType {
-    ValueType::ALL[usize::from(kind - TREE)]
+    if kind == TIMED_TREE { ValueType::Hash } else { ValueType::ALL[usize::from(kind - TREE)] }
 }
 
 impl Borrow<[u8]> for Record {

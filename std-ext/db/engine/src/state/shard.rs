@@ -31,7 +31,7 @@ use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -107,6 +107,8 @@ pub struct Core {
     /// Bytes of the records in the map, and the number of keys with a TTL.
     bytes: usize,
     with_ttl: usize,
+    /// The first time at which a field of a hash expires, and the key, for each hash with such fields.
+    pub(super) field_times: BTreeSet<(u64, Box<[u8]>)>,
     /// The same for each slot; nothing without a cluster.
     slots: Option<Box<SlotCounts>>,
     /// The latest time of a change in this shard. Time does not go back.
@@ -163,6 +165,7 @@ impl Shard {
             is_logged: false,
             bytes: 0,
             with_ttl: 0,
+            field_times: BTreeSet::new(),
             slots: None,
             time: 0,
             expire_cursor: 0,
@@ -508,9 +511,24 @@ impl Core {
         if let Some(replaced) = replaced {
             self.bytes -= replaced.memory();
             self.with_ttl -= usize::from(replaced.expires_at().is_some());
+            self.forget_field_time(replaced);
+        }
+        // After the one before was forgotten, which may have had the same time.
+        if let Some(time) = record.next_field_time() {
+            self.field_times.insert((time, record.key().into()));
         }
         if let Some(slots) = &mut self.slots {
             slots.inserted(record, replaced);
+        }
+    }
+
+    #[inline]
+    fn forget_field_time(&mut self, record: Record) {
+        // Most shards have no such fields.
+        if !self.field_times.is_empty()
+            && let Some(time) = record.next_field_time()
+        {
+            self.field_times.remove(&(time, record.key().into()));
         }
     }
 
@@ -518,6 +536,7 @@ impl Core {
     fn count_removed(&mut self, record: Record) {
         self.bytes -= record.memory();
         self.with_ttl -= usize::from(record.expires_at().is_some());
+        self.forget_field_time(record);
         if let Some(slots) = &mut self.slots {
             slots.removed(record);
         }

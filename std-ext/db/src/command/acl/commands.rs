@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 /// All commands and subcommands that have a number: first those of this server, with the numbers of their counters.
 pub(super) const ALL: usize = NUMBERS + ABSENT.len();
-const WORDS: usize = 6;
+const WORDS: usize = 7;
 /// The bit that only `+@all` sets. It stands for commands of later versions.
 const FUTURE: usize = WORDS * 64 - 1;
 const _: () = assert!(ALL <= FUTURE, "each command has a bit");

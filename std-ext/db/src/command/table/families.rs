@@ -11,8 +11,8 @@ use super::{CommandSpec, Id};
 macro_rules! with_families {
     ($then:ident) => {
         $then! {
-            strings hashes lists blocking sets set_combinations sorted_sets sorted_set_combinations geo streams
-            stream_reads stream_groups keyspace
+            strings hashes hash_times lists blocking sets set_combinations sorted_sets sorted_set_combinations geo
+            streams stream_reads stream_groups keyspace
             expiration bits hyperloglog sort databases dump migrate object client acl transaction pubsub scripting
             server command_info config info memory slowlog latency monitor debug module replication cluster
         }

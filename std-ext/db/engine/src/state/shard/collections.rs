@@ -46,7 +46,7 @@ impl Core {
         };
         let result = change(&mut edit);
         let is_empty = edit.len() == 0;
-        let (form, is_table, cut) = edit.finish();
+        let (form, (is_table, next_time), cut) = edit.finish();
         self.window = window;
         // A part may be most of a tree.
         let lost = match (&form, bytes) {
@@ -65,7 +65,9 @@ impl Core {
         let value = match &form {
             Form::Packed(packer) => Collection::Packed(packer.packed()),
             // SAFETY: nobody changes or frees the tree before it is in the record.
-            Form::Tree(tree) => Collection::Tree(unsafe { CollectionTree::new(*tree, is_table) }),
+            Form::Tree(tree) => Collection::Tree(unsafe {
+                CollectionTree::new(*tree, is_table).with_next_time(next_time)
+            }),
         };
         if is_empty {
             if let Some(old) = old {

@@ -16,6 +16,22 @@ pub(crate) trait Entries: Copy {
     fn each(self, each: &mut dyn FnMut(Self::Entry) -> bool);
 }
 
+impl<T: Copy> Entries for &[T] {
+    type Entry = T;
+
+    fn number(self) -> usize {
+        self.len()
+    }
+
+    fn at(self, index: usize) -> Option<T> {
+        self.get(index).copied()
+    }
+
+    fn each(self, each: &mut dyn FnMut(T) -> bool) {
+        let _ = self.iter().all(|entry| each(*entry));
+    }
+}
+
 /// Returns a random entry; `None` if there are none.
 pub(crate) fn choose_one<E: Entries>(entries: E) -> Option<E::Entry> {
     entries.at(random_index(&mut Random::new(), entries.number()))

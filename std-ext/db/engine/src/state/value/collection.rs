@@ -7,7 +7,7 @@
 //! keys are empty. That of a sorted set has each member twice: see [`super::sorted_set`]. That of a
 //! stream is in the order of the names: see [`super::stream`].
 
-use super::scored_entry;
+use super::{field_times, scored_entry};
 use crate::request::{Packed, Packer, ValueType};
 use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::tree::{Edit, Key, Tree, TreePart, TreeView};
@@ -37,6 +37,8 @@ pub enum Collection<'a> {
 pub struct CollectionTree<'a> {
     tree: Tree,
     is_table: bool,
+    /// The first time at which a field of a hash expires; 0 if none does.
+    next_time: u64,
     _record: PhantomData<&'a ()>,
 }
 
@@ -46,7 +48,17 @@ impl<'a> CollectionTree<'a> {
     /// # Safety
     /// The version is neither changed nor freed during `'a`.
     pub(crate) unsafe fn new(tree: Tree, is_table: bool) -> Self {
-        Self { tree, is_table, _record: PhantomData }
+        Self { tree, is_table, next_time: 0, _record: PhantomData }
+    }
+
+    /// Says that a field of the hash expires, and none before this time.
+    pub(crate) fn with_next_time(self, next_time: u64) -> Self {
+        Self { next_time, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn next_time(self) -> Option<u64> {
+        (self.next_time != 0).then_some(self.next_time)
     }
 
     pub(crate) fn tree(self) -> Tree {
@@ -73,7 +85,8 @@ pub(super) fn order(name: &[u8]) -> u32 {
 /// Returns the key of a name in the tree of a hash or a set.
 #[inline]
 pub(super) fn key(name: &[u8]) -> Key<'_> {
-    Key::new(&order(name).to_be_bytes(), name)
+    // The last number is that of the entries about times: see `field_times`.
+    Key::new(&order(name).min(u32::MAX - 1).to_be_bytes(), name)
 }
 
 impl<'a> Collection<'a> {
@@ -90,6 +103,7 @@ impl<'a> Collection<'a> {
     pub(super) fn len(self, value_type: ValueType) -> usize {
         match self {
             Self::Packed(packed) => packed.len(),
+            Self::Tree(tree) if tree.next_time != 0 => field_times::fields(tree.view()),
             Self::Tree(tree) => tree_len(tree.tree, value_type),
         }
     }
@@ -113,7 +127,10 @@ impl<'a> Collection<'a> {
             ValueType::Stream => tree.view().iter().all(|(name, value)| each(name, value)),
             ValueType::SortedSet => scored_entry::entries(tree.view())
                 .all(|entry| each(scored_entry::member(entry), scored_entry::stored_score(entry))),
-            _ => tree.view().iter().all(|(key, value)| each(&key[PREFIX..], value)),
+            _ => {
+                let mut entries = tree.view().iter_range(0, self.len(value_type));
+                entries.all(|(key, value)| each(&key[PREFIX..], value))
+            }
         };
     }
 
@@ -134,7 +151,9 @@ impl<'a> Collection<'a> {
             Self::Tree(tree) => tree,
         };
         let Ok(from) = u32::try_from(cursor) else { return 0 };
-        let entries = tree.view().iter_from(Key::new(&from.to_be_bytes(), b""));
+        let (view, len) = (tree.view(), self.len(ValueType::Hash));
+        let from_index = view.rank(Key::new(&from.to_be_bytes(), b"")).unwrap_or_else(|rank| rank);
+        let entries = view.iter_range(from_index, len);
         scan_entries(entries, (from, count), each)
     }
 
@@ -153,8 +172,12 @@ impl<'a> Collection<'a> {
             Self::Packed(packed) => return each(packed),
             Self::Tree(tree) => tree,
         };
+        let has_times = tree.next_time != 0;
         let begin = || {
             let mut packer = Packer::new(value_type);
+            if has_times {
+                packer = packer.with_times();
+            }
             packer.set_form(true, tree.is_table);
             packer
         };
@@ -165,7 +188,11 @@ impl<'a> Collection<'a> {
                 each(packer.packed());
                 (packer, is_first) = (begin().continuing(), false);
             }
-            packer.push(name, value);
+            if has_times {
+                packer.push_timed(name, value, tree.time_of(name));
+            } else {
+                packer.push(name, value);
+            }
             true
         });
         if is_first || !packer.packed().is_empty() {
@@ -224,6 +251,8 @@ pub(crate) struct CollectionEdit<'e> {
     pub(crate) value_type: ValueType,
     pub(super) form: Form,
     pub(super) is_table: bool,
+    /// Whether the tree may have entries about times.
+    pub(super) has_times: bool,
     limits: &'e SharedEncodingLimits,
     window: &'e mut dyn FnMut() -> u64,
     /// Parts of the version before that this one does not have.
@@ -257,13 +286,17 @@ impl<'e> CollectionEdit<'e> {
             }
             Some(Collection::Tree(tree)) => Form::Tree(tree.tree),
         };
-        Self { value_type, form, is_table, limits, window, replaced: Vec::new() }
+        let has_times = before
+            .is_some_and(|before| matches!(before, Collection::Tree(tree) if tree.next_time != 0));
+        Self { value_type, form, is_table, has_times, limits, window, replaced: Vec::new() }
     }
 
     /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         match &self.form {
             Form::Packed(packer) => packer.packed().len(),
+            // SAFETY: the version is neither changed nor freed here.
+            Form::Tree(tree) if self.has_times => field_times::fields(unsafe { tree.view() }),
             Form::Tree(tree) => tree_len(*tree, self.value_type),
         }
     }
@@ -293,6 +326,7 @@ impl<'e> CollectionEdit<'e> {
                 );
                 self.is_table |= self.limits.is_packed_table(value);
             }
+            _ if value.has_times() => self.add_timed(value),
             _ => value.iter().for_each(|(name, value)| self.add_entry(name, value)),
         }
         self.is_table |= value.is_table();
@@ -319,6 +353,9 @@ impl<'e> CollectionEdit<'e> {
         match &mut self.form {
             Form::Packed(packer) => packer.remove(name),
             Form::Tree(_) => {
+                if self.has_times {
+                    self.set_time(name, 0);
+                }
                 // SAFETY: by the contract of `new`.
                 self.in_tree(|tree, edit| unsafe { tree.remove(edit, key(name)) }) == Some(true)
             }
@@ -359,6 +396,9 @@ impl<'e> CollectionEdit<'e> {
         let Form::Packed(packer) = &mut self.form else { return };
         let packer = std::mem::replace(packer, Packer::new(self.value_type));
         self.form = Form::Tree(Tree::new((self.window)()));
+        if packer.packed().has_times() {
+            return self.add_timed(packer.packed());
+        }
         for (name, value) in packer.packed().iter() {
             self.add_entry(name, value);
         }
@@ -366,12 +406,17 @@ impl<'e> CollectionEdit<'e> {
 
     /// Returns the changed value and whether Redis would store it in its larger form, with what it does not have of the
     /// version before.
-    pub(crate) fn finish(self) -> (Form, bool, Vec<TreePart>) {
+    /// Returns also the first time at which a field expires; 0 if none does.
+    pub(crate) fn finish(self) -> (Form, (bool, u64), Vec<TreePart>) {
+        let next_time = self.next_time().unwrap_or(0);
         let Self { mut form, is_table, replaced, .. } = self;
         if let Form::Packed(packer) = &mut form {
             packer.set_form(false, is_table);
+            if next_time == 0 {
+                packer.set_timed(false);
+            }
         }
-        (form, is_table, replaced)
+        (form, (is_table, next_time), replaced)
     }
 }
 

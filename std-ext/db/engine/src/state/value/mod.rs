@@ -5,6 +5,7 @@
 
 pub(crate) mod choose;
 pub mod collection;
+mod field_times;
 pub mod hash;
 pub mod list;
 mod scored_entry;
