@@ -61,7 +61,8 @@ PATCHES = [
        f"    catch {{r debug set-disable-deny-scripts {yes}}}\n") for yes in (1, 0)),
     # The server reads its log and its snapshot again when it starts.
     ("test_helper.tcl", '    [srv $level "client"] {*}$args\n}\n\n# Returns a Redis instance by index.',
-     "    if {$args in {{debug reload} {debug loadaof}}} {\n        restart_server $level true false\n        return OK\n    }\n"
+     "    if {$args in {{debug reload} {debug loadaof}}} {\n        restart_server $level true false\n"
+     "        return OK\n    }\n"
      '    [srv $level "client"] {*}$args\n}\n\n# Returns a Redis instance by index.'),
     # A test that fails leaves its connection as the next one expects it: outside of a transaction, and in RESP2.
     ("support/test.tcl", "            lappend ::tests_failed $details\n\n            incr ::num_failed\n            send_data",
