@@ -142,7 +142,6 @@ impl Db {
     ///
     /// # Errors
     /// As [`hash_get`](Self::hash_get).
-    #[expect(clippy::option_option, reason = "a missing field is not one that does not expire")]
     pub fn hash_expires_at(
         &self,
         key: impl AsRef<[u8]>,

@@ -102,7 +102,7 @@ fn field_events(
             LoggedOp::Change(_, Change::Restore { value, .. }) => {
                 let times = value.packed().map(|part| part.timed().any(|(.., time)| time != 0));
                 stores |= value.packed().is_some_and(|part| !part.has_only_times());
-                (expires, persists) = (expires | (times == Some(true)), times == Some(false));
+                (expires, persists) = (expires || times == Some(true), times == Some(false));
             }
             _ => {}
         }
