@@ -145,10 +145,12 @@ fn counted<'s, 'a>(
     }
 }
 
+type Words<'s, 'a> = &'s [&'a [u8]];
+
 /// Splits arguments into the options, and what begins with `FIELDS`.
 fn split_options<'s, 'a>(
     arguments: &'s [&'a [u8]],
-) -> Result<(&'s [&'a [u8]], &'s [&'a [u8]]), CommandError> {
+) -> Result<(Words<'s, 'a>, Words<'s, 'a>), CommandError> {
     let at = arguments.iter().position(|argument| is(argument, "fields"));
     let at = at.filter(|at| at + 1 < arguments.len()).ok_or(NUMBER_OF_FIELDS)?;
     Ok(arguments.split_at(at))

@@ -80,6 +80,15 @@ fn packed_commands(key: &[u8], value: Packed<'_>) -> String {
     };
     // Writing to a string does not fail.
     let _ = write!(lines, "{name} {key}");
+    if value.value_type() == ValueType::Hash {
+        for (field, stored, _) in value.timed() {
+            let _ = write!(lines, " {} {}", quoted(field), quoted(stored));
+        }
+        for (field, _, time) in value.timed().filter(|(.., time)| *time != 0) {
+            let _ = write!(lines, "\nHPEXPIREAT {key} {time} FIELDS 1 {}", quoted(field));
+        }
+        return lines + "\n";
+    }
     for (name, stored) in value.iter() {
         let name = quoted(name);
         let _ = match value.value_type() {
@@ -149,7 +158,7 @@ fn json_pair(name: &str, bytes: &[u8]) -> String {
 /// digits if one of them is no text.
 fn json_packed(value: Packed<'_>) -> String {
     let entries = |shown: &dyn Fn(&[u8]) -> Option<String>| {
-        let entry = |(name, stored)| {
+        let entry = |(name, stored, _)| {
             let name = shown(name)?;
             Some(match value.value_type() {
                 ValueType::Hash | ValueType::String | ValueType::Stream => {
@@ -159,16 +168,29 @@ fn json_packed(value: Packed<'_>) -> String {
                 ValueType::SortedSet => format!("{name}: {}", json_score(stored)),
             })
         };
-        Some(value.iter().map(entry).collect::<Option<Vec<_>>>()?.join(", "))
+        Some(value.timed().map(entry).collect::<Option<Vec<_>>>()?.join(", "))
     };
     let (entries, end) = match entries(&json_string) {
         Some(entries) => (entries, ""),
         None => (entries(&|bytes| Some(hexadecimal(bytes))).unwrap_or_default(), "_hex"),
     };
     let name = value.value_type().name();
+    let times: Vec<String> = value
+        .timed()
+        .filter(|(.., time)| *time != 0)
+        .map(|(field, _, time)| {
+            let shown = json_string(field).filter(|_| end.is_empty());
+            format!("{}: {time}", shown.unwrap_or_else(|| hexadecimal(field)))
+        })
+        .collect();
+    let times = if times.is_empty() {
+        String::new()
+    } else {
+        format!(", \"fields_expire_at{end}\": {{{}}}", times.join(", "))
+    };
     match value.value_type() {
         ValueType::List | ValueType::Set => format!("\"{name}{end}\": [{entries}]"),
-        _ => format!("\"{name}{end}\": {{{entries}}}"),
+        _ => format!("\"{name}{end}\": {{{entries}}}{times}"),
     }
 }
 

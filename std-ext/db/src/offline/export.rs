@@ -147,6 +147,10 @@ impl WaitingValue {
         let Some(value_type) = parts.clone().next().map(Packed::value_type) else { return Ok(()) };
         let count = parts.clone().map(Packed::len).sum();
         let (key, expires_at) = (&self.key, self.expires_at);
+        if parts.clone().any(Packed::has_times) {
+            let why = "a hash whose fields expire cannot be exported";
+            return Err(io::Error::other(format!("{why}: \"{}\"", key.escape_ascii())));
+        }
         match value_type {
             ValueType::Hash | ValueType::String => {
                 writer.hash(key, expires_at, count, parts.flat_map(Packed::iter))

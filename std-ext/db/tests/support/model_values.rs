@@ -180,7 +180,7 @@ pub(crate) fn change_hash(fields: &mut Fields, change: HashChange<'_>) -> Kept {
             fields.insert(field.to_vec(), sum.to_string().into_bytes());
             Kept::Int(sum)
         }
-        HashChange::IncrementFloat(..) => unreachable!("not in the model"),
+        _ => unreachable!("not in the model"),
     }
 }
 

@@ -69,11 +69,16 @@ fn some<T>(random: &mut Random, all: &'static [T]) -> &'static [T] {
 /// Returns a random change of a hash.
 fn hash_change(random: &mut Random) -> HashChange<'static> {
     let (field, value) = random.of(&PAIRS);
-    match random.below(8) {
+    match random.below(10) {
         0..3 => HashChange::Set(some(random, &PAIRS)),
         3 => HashChange::SetIfAbsent(field, value),
         4 | 5 => HashChange::Delete(some(random, &NAMES)),
         6 => HashChange::Increment(field, random.of(&[1, -5, 1 << 40])),
+        7 | 8 => HashChange::Expire {
+            fields: some(random, &NAMES),
+            expiry: random.of(&[Expiry::At(1 << 50), Expiry::At(1 << 51), Expiry::Never]),
+            condition: ExpireCondition::Always,
+        },
         _ => HashChange::IncrementFloat(field, 0.5.into()),
     }
 }

@@ -3,7 +3,8 @@
 use super::{Db, bytes, int};
 use crate::error::Error;
 use crate::request::{
-    Answer, Change, HashChange, HashParts, HashQuery, Query, Request, RequestError,
+    Answer, Change, ExpireCondition, Expiry, HashChange, HashParts, HashQuery, Query, Request,
+    RequestError,
 };
 
 /// A field and its value.
@@ -114,6 +115,48 @@ impl Db {
         self.change_hash(key.as_ref(), HashChange::Increment(field.as_ref(), by), int)
     }
 
+    /// Sets the time at which a field expires, in milliseconds since 1970; with `None` it does not expire. A field whose
+    /// time has passed is removed. Returns whether the field was there. The first call for a hash of more than 512
+    /// fields takes no longer than others.
+    ///
+    /// # Errors
+    /// As [`hash_set`](Self::hash_set).
+    pub fn hash_expire_at(
+        &self,
+        key: impl AsRef<[u8]>,
+        field: impl AsRef<[u8]>,
+        time: Option<u64>,
+    ) -> Result<bool, Error> {
+        let expiry = time.map_or(Expiry::Never, |time| Expiry::At(time.max(1)));
+        let condition = ExpireCondition::Always;
+        let expire = HashChange::Expire { fields: &[field.as_ref()], expiry, condition };
+        self.change_hash(key.as_ref(), expire, |answer| match answer {
+            Answer::Fields(made) => Ok(made.iter().flatten().next() != Some(-2)),
+            Answer::Error(error) => Err(error),
+            _ => Ok(false),
+        })
+    }
+
+    /// Returns when a field expires, in milliseconds since 1970, or `Some(None)` if it does not; `None` if the field is
+    /// missing.
+    ///
+    /// # Errors
+    /// As [`hash_get`](Self::hash_get).
+    pub fn hash_expires_at(
+        &self,
+        key: impl AsRef<[u8]>,
+        field: impl AsRef<[u8]>,
+    ) -> Result<Option<Option<u64>>, Error> {
+        let times = HashQuery::Times(&[field.as_ref()]);
+        self.read(key.as_ref(), Query::Hash(times), |answer| match answer {
+            Answer::Fields(times) => match times.iter().flatten().next() {
+                Some(-1) => Some(None),
+                time => time.and_then(|time| u64::try_from(time).ok()).map(Some),
+            },
+            _ => None,
+        })
+    }
+
     fn change_hash<R>(
         &self,
         key: &[u8],
@@ -126,8 +169,11 @@ impl Db {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Db, Options};
+    use crate::state::maintenance;
+    use crate::{Db, Options, TimeSource};
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Short and long, with changes before and behind the snapshot.
     #[test]
@@ -163,6 +209,93 @@ mod tests {
             assert_eq!(db.hash_get("short", "number").unwrap().as_deref(), Some(&b"-7"[..]));
             db.snapshot().unwrap();
             db.close().unwrap();
+        }
+    }
+
+    /// A short and a long hash, with a clock that is moved. The times are in the log, in a snapshot, or in both; some
+    /// fields expire before the restart, some after it.
+    #[test]
+    fn fields_expire_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(AtomicU64::new(1_000_000));
+        let open = || {
+            let time = TimeSource::Manual(Arc::clone(&clock));
+            Db::open(Options { shards: 1, time, ..Options::at(folder.path()) }).unwrap()
+        };
+        let set = |time: u64| clock.store(time, Ordering::Relaxed);
+        let (mut db, mut model) = (open(), BTreeMap::new());
+        for round in 0..6_u64 {
+            let now = 1_000_000 + round * 1000;
+            set(now);
+            for (key, fields) in [("short", 20), ("long", 2000)] {
+                for field in 0..fields {
+                    // Some are stored anew, which removes the time; some get another one, or lose it.
+                    let place = (key, format!("field{field}"));
+                    let change = (field * 7 + round * 5) % 11;
+                    let exists = model.get(&place).is_some_and(|end| *end > now);
+                    if change < 2 || round == 0 {
+                        assert_eq!(db.hash_set(key, &place.1, "value").unwrap(), !exists);
+                        model.insert(place.clone(), u64::MAX);
+                    }
+                    let exists = model.get(&place).is_some_and(|end| *end > now);
+                    if (2..5).contains(&change) || round == 0 && change < 8 {
+                        let end = now + 500 + field % 4 * 1000;
+                        let done = db.hash_expire_at(key, &place.1, Some(end)).unwrap();
+                        assert_eq!(done, exists);
+                        if exists {
+                            model.insert(place, end);
+                        }
+                    } else if change == 5 && exists {
+                        assert!(db.hash_expire_at(key, &place.1, None).unwrap());
+                        model.insert(place, u64::MAX);
+                    }
+                }
+            }
+            if round % 3 == 1 {
+                db.snapshot().unwrap();
+            }
+            check(&db, &mut model, now);
+            if round % 2 == 1 {
+                db.close().unwrap();
+                drop(db);
+                set(now + 100);
+                db = open();
+                check(&db, &mut model, now + 100);
+            }
+        }
+        // All that have a time.
+        set(2_000_000);
+        check(&db, &mut model, 2_000_000);
+        assert!(!model.is_empty() && model.values().all(|end| *end == u64::MAX));
+    }
+
+    type Model = BTreeMap<(&'static str, String), u64>;
+
+    /// Compares before and after the fields were removed.
+    fn check(db: &Db, model: &mut Model, now: u64) {
+        model.retain(|_, end| *end > now);
+        for round in 0..2 {
+            for key in ["short", "long"] {
+                let wanted: BTreeMap<_, _> = model
+                    .iter()
+                    .filter(|((of, _), _)| *of == key)
+                    .map(|((_, field), end)| (field.clone().into_bytes(), *end))
+                    .collect();
+                let entries = db.hash_entries(key).unwrap();
+                let found: BTreeMap<_, _> = entries
+                    .iter()
+                    .map(|(field, _)| {
+                        let end = db.hash_expires_at(key, field).unwrap().unwrap();
+                        (field.clone(), end.unwrap_or(u64::MAX))
+                    })
+                    .collect();
+                assert!(found == wanted, "{key} at {now}");
+                assert_eq!(entries.len(), wanted.len());
+                if round == 1 {
+                    assert_eq!(db.hash_len(key).unwrap(), wanted.len(), "{key} at {now}");
+                }
+            }
+            while maintenance::run_cycle(&db.with_session(|session| session.state())) {}
         }
     }
 

@@ -170,7 +170,13 @@ impl<'a> Packed<'a> {
     /// Returns whether the values of this hash begin with a time.
     #[inline]
     pub fn has_times(self) -> bool {
-        self.bytes[0] & HAS_TIMES != 0
+        Self::is_timed(self.bytes[0])
+    }
+
+    /// As `has_times`, of the first byte.
+    #[inline]
+    pub(crate) fn is_timed(head: u8) -> bool {
+        head & HAS_TIMES != 0
     }
 
     /// Returns whether this part has only times.

@@ -15,7 +15,7 @@ pub(super) fn answer_hash(
 ) {
     let timed = |field: &[u8]| hash.and_then(|hash| hash.get_timed(field, now));
     let value = |field: &[u8]| timed(field).map(|(value, _)| value);
-    let expired = hash.filter(|hash| hash.has_expired(now));
+    let expired = || hash.filter(|hash| hash.has_expired(now));
     match query {
         HashQuery::Get(field) => answer(value(field).map_or(Answer::Nil, Answer::Bytes)),
         HashQuery::Length => answer(Answer::count(hash.map_or(0, HashValue::len))),
@@ -42,8 +42,9 @@ pub(super) fn answer_hash(
         HashQuery::All { parts, most } => {
             let mut list = ElementListBuilder::new(most);
             if let Some(hash) = hash {
+                let has_expired = expired().is_some();
                 hash.visit(&mut |field, value| {
-                    if expired.is_some() && timed(field).is_none() {
+                    if has_expired && timed(field).is_none() {
                         return true;
                     }
                     push(&mut list, parts, (field, value));
@@ -53,7 +54,7 @@ pub(super) fn answer_hash(
             answer(Answer::Elements(list.list(), 0));
         }
         HashQuery::Random { count: None, .. } => {
-            let chosen = match expired {
+            let chosen = match expired() {
                 Some(hash) => choose_one(&alive(hash, now)[..]),
                 None => hash.and_then(choose_one),
             };
@@ -65,7 +66,7 @@ pub(super) fn answer_hash(
                 push(&mut list, parts, entry);
                 !list.is_full()
             };
-            match (expired, hash) {
+            match (expired(), hash) {
                 (Some(hash), _) => choose(&alive(hash, now)[..], count, &mut each),
                 (None, Some(hash)) => choose(hash, count, &mut each),
                 (None, None) => {}
@@ -76,8 +77,9 @@ pub(super) fn answer_hash(
             let pattern = pattern.map(|pattern| Glob::new(pattern, LONGEST_VALUE));
             let (mut list, mut next) = (ElementListBuilder::new(most), 0);
             if let Some(hash) = hash {
+                let has_expired = expired().is_some();
                 next = hash.scan(cursor, count, &mut |field, value| {
-                    let is_alive = expired.is_none() || timed(field).is_some();
+                    let is_alive = !has_expired || timed(field).is_some();
                     if is_alive && pattern.as_ref().is_none_or(|pattern| pattern.matches(field)) {
                         push(&mut list, HashParts::Both, (field, value));
                     }

@@ -81,8 +81,9 @@ impl Apply<'_, '_> {
     /// Stores fields, and logs them. Returns how many were missing.
     pub(super) fn set_fields(&mut self, before: Before, pairs: &[(&[u8], &[u8])]) -> usize {
         // Before the change, which may free what the record has.
-        let expired =
-            before.1.as_ref().and_then(hash_of).filter(|hash| hash.has_expired(self.time));
+        let is_expired =
+            |record: &&Record| record.next_field_time().is_some_and(|time| time <= self.time);
+        let expired = before.1.as_ref().filter(is_expired).and_then(hash_of);
         let revived = expired.map_or(0, |hash| {
             let is_expired = |field: &[u8]| {
                 hash.get(field).is_some() && hash.get_timed(field, self.time).is_none()

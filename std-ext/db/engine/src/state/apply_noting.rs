@@ -22,10 +22,11 @@ pub(super) fn apply_noting(
     let is_alive = |core: &Core| core.find(key).map(|record| !record.is_expired(time));
     let (before, begin) = (is_alive(core), log.len());
     let had_consumer = has_consumer(core, key, change);
-    let (mut refused, mut done) = (false, false);
+    let (mut refused, mut done, mut is_one) = (false, false, false);
     let mut noting = |made: Answer<'_>| {
         refused = matches!(made, Answer::Error(_));
         done = made == Answer::Done;
+        is_one = made == Answer::Int(1);
         answer(made);
     };
     Apply { core: &mut *core, time, full, log: &mut *log, key }.run(change, &mut noting);
@@ -73,7 +74,7 @@ pub(super) fn apply_noting(
         return;
     }
     if let Change::Hash(change) = change
-        && let Some(noted) = field_events(*change, &log[begin..], time)
+        && let Some(noted) = field_events(*change, &log[begin..], (time, is_one))
     {
         for name in noted.into_iter().flatten() {
             events.note(EventFlags::HASH, name, key);
@@ -104,7 +105,7 @@ pub(super) fn apply_noting(
 fn field_events(
     change: HashChange<'_>,
     logged: &[u8],
-    time: u64,
+    (time, is_one): (u64, bool),
 ) -> Option<[Option<&'static str>; 3]> {
     let (mut stores, mut removes, mut expires, mut persists) = (false, false, false, false);
     for logged in LoggedChanges::new(logged).filter_map(Result::ok) {
@@ -113,7 +114,7 @@ fn field_events(
             LoggedOp::Change(_, Change::Restore { value, .. }) => {
                 let times = value.packed().map(|part| part.timed().any(|(.., time)| time != 0));
                 stores |= value.packed().is_some_and(|part| !part.has_only_times());
-                (expires, persists) = (expires | (times == Some(true)), times == Some(false));
+                (expires, persists) = (expires || times == Some(true), times == Some(false));
             }
             _ => {}
         }
@@ -122,8 +123,7 @@ fn field_events(
     match change {
         HashChange::SetExpiring { expiry: Expiry::At(end), .. } if end <= time => {
             // As in Valkey, where the fields are stored, and expire at once.
-            let done = stores || removes;
-            Some([when(done, "hset"), when(done, "hexpire"), when(done, "hexpired")])
+            Some([when(is_one, "hset"), when(is_one, "hexpire"), when(is_one, "hexpired")])
         }
         HashChange::SetExpiring { expiry, .. } => {
             let expires = stores && matches!(expiry, Expiry::At(_));

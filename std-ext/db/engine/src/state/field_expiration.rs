@@ -60,7 +60,9 @@ fn remove_expired(core: &mut Core, record: Record, time: u64, log: &mut Vec<u8>)
     let key = record.key().to_vec();
     let before = (Some(record), Some(record));
     core.edit_collection(ValueType::Hash, before, &key, record.expires_at(), |edit| {
-        fields.iter().for_each(|field| _ = edit.remove(field));
+        for field in &fields {
+            edit.remove(field);
+        }
     });
     change::remove_names(&key, ValueType::Hash, &fields, log);
     core.events.note(EventFlags::HASH, "hexpired", &key);

@@ -251,8 +251,12 @@ impl Record {
     pub(crate) fn next_field_time(self) -> Option<u64> {
         let header = self.header();
         let kind = header.value & LENGTH;
-        let is_candidate = header.value & SPECIAL != 0 && (TIMED_TREE..).contains(&kind);
-        if is_candidate { self.special_field_time() } else { None }
+        if header.value & SPECIAL == 0 || kind < TIMED_TREE {
+            return None;
+        }
+        // Without a call for values that are packed: each change of one comes here.
+        let has_times = kind == TIMED_TREE || Packed::is_timed(self.bytes(header.places().1, 1)[0]);
+        if has_times { self.special_field_time() } else { None }
     }
 
     #[inline(never)]

@@ -14,13 +14,13 @@ use crate::command::arguments::is;
 use crate::command::context::ServerApi;
 use crate::command::dumped::dumped;
 use crate::command::execute::{Execution, NextStep};
-use crate::command::reply::error_text;
+use crate::command::reply::{DUMP_WITH_TIMES, error_text};
 use crate::command::rows::{Run, alone};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INCOMPLETE, KeyRange, RW, key, unknown};
 use crate::log::Lsn;
-use crate::request::{Answer, Change, Query, Request, RequestError};
+use crate::request::{Answer, Change, Packed, Query, Request, RequestError};
 use crate::resp::write::request;
 use crate::session::{Breadth, LockedKeys};
 use crate::state::State;
@@ -159,7 +159,7 @@ impl<'c, 'a> Migration<'c, 'a> {
                 return Err("ERR the key is too long to be moved".into());
             }
             let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
-            let found = self.write_request(&mut locked, &pending, &mut requests);
+            let found = self.write_request(&mut locked, &pending, &mut requests)?;
             self.unlock(locked);
             if found {
                 sent.push(Sent { pending, watch });
@@ -190,7 +190,7 @@ impl<'c, 'a> Migration<'c, 'a> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
         let mut request = Vec::new();
         let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
-        self.write_request(&mut locked, &pending, &mut request);
+        self.write_request(&mut locked, &pending, &mut request)?;
         let timeout = self.call.timeout;
         let target = self.target()?;
         target.set_timeout(timeout.min(LOCKED));
@@ -223,16 +223,22 @@ impl<'c, 'a> Migration<'c, 'a> {
         locked: &mut LockedKeys<'_>,
         pending: &PendingMigrate<'_>,
         requests: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Result<bool, CommandError> {
         let (key, was_sent, time) = (pending.key, pending.attempts > 0, locked.time());
-        let (mut ttl, mut value) = (0, None);
+        let (mut ttl, mut value, mut has_times) = (0, None, false);
         let reads = [Request::Read(key, Query::Expiry), Request::Read(key, Query::Stored)];
         locked.execute(&reads, &mut |_, answer| match answer {
             // A time to live of 0 would be none.
             Answer::ExpiresAt(Some(at)) => ttl = at.saturating_sub(time).max(1),
+            Answer::Stored(stored) if stored.packed().is_some_and(Packed::has_times) => {
+                has_times = true;
+            }
             Answer::Stored(stored) => value = Some(dumped(stored)),
             _ => {}
         });
+        if has_times {
+            return Err(DUMP_WITH_TIMES.into());
+        }
         let ttl = ttl.to_string();
         match &value {
             // Once sent, the key on the other server is ours, in an older version.
@@ -242,9 +248,9 @@ impl<'c, 'a> Migration<'c, 'a> {
             Some(value) => request(requests, &[&b"RESTORE"[..], key, ttl.as_bytes(), value]),
             // It was deleted, or has expired, after it was sent.
             None if was_sent => request(requests, &[&b"DEL"[..], key]),
-            None => return false,
+            None => return Ok(false),
         }
-        true
+        Ok(true)
     }
 
     /// Deletes a key, unless it has changed. Returns whether it has not.

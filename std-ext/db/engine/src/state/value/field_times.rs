@@ -33,7 +33,7 @@ fn time_in(view: TreeView<'_>, field: &[u8]) -> u64 {
 }
 
 /// Returns the fields that expire, with their times, in the order of these.
-fn queue<'a>(view: TreeView<'a>) -> impl Iterator<Item = (u64, &'a [u8])> {
+fn queue(view: TreeView<'_>) -> impl Iterator<Item = (u64, &[u8])> {
     let entries = view.iter_from(Key::new(&QUEUE, b""));
     entries.map_while(|(key, _)| {
         let (time, field) = key.strip_prefix(&QUEUE)?.split_first_chunk()?;
