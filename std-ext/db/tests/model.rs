@@ -312,7 +312,9 @@ impl Model {
             | Change::List(_)
             | Change::Members(_)
             | Change::SortedSet(_)
-            | Change::RemoveNames(_) => {
+            | Change::Stream(_)
+            | Change::RemoveNames(_)
+            | Change::RemoveRange(..) => {
                 unreachable!("not in the model")
             }
             Change::Fields(fields) => {

@@ -317,7 +317,7 @@ fn query<'a>(
         return random.of(&general);
     }
     match value_type {
-        ValueType::String => Query::Value,
+        ValueType::String | ValueType::Stream => Query::Value,
         ValueType::Hash => random.of(&[
             Query::Hash(HashQuery::Get(field)),
             Query::Hash(HashQuery::Exists(field)),
@@ -351,12 +351,14 @@ fn change<'a>(
     }
     let (field, value) = (parts.field(random), any(random, &parts.values));
     match value_type {
-        ValueType::String | ValueType::Hash => Change::Hash(match random.below(14) {
-            0 | 1 => HashChange::SetIfAbsent(field, value),
-            2..5 => HashChange::Increment(field, random.of(&[1, -7, i64::MAX])),
-            5..9 => HashChange::Delete(&round.some),
-            _ => HashChange::Set(&round.pairs),
-        }),
+        ValueType::String | ValueType::Hash | ValueType::Stream => {
+            Change::Hash(match random.below(14) {
+                0 | 1 => HashChange::SetIfAbsent(field, value),
+                2..5 => HashChange::Increment(field, random.of(&[1, -7, i64::MAX])),
+                5..9 => HashChange::Delete(&round.some),
+                _ => HashChange::Set(&round.pairs),
+            })
+        }
         ValueType::List => Change::List(list_change(random, round, (field, value))),
         ValueType::Set => Change::Members(match random.below(3) {
             0 => SetChange::Remove(&round.some),
@@ -445,7 +447,7 @@ fn packed(
     let value_type = random.of(&TYPES[1..]);
     let mut packer = Packer::new(value_type);
     match value_type {
-        ValueType::String | ValueType::Hash => {
+        ValueType::String | ValueType::Hash | ValueType::Stream => {
             for (field, value) in pairs.iter().copied().collect::<BTreeMap<_, _>>() {
                 packer.push(field, value);
             }

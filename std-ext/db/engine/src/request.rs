@@ -9,6 +9,7 @@ mod elements;
 mod error;
 mod geo;
 mod hash;
+mod lengths;
 mod list;
 mod multi_key;
 mod nested;
@@ -159,6 +160,13 @@ impl<'a> Request<'a> {
                 // The element that is moved is not counted.
                 MultiKeyOp::Rename { from, to, .. } | MultiKeyOp::MoveElement { from, to, .. } => {
                     from.len() + to.len()
+                }
+                // What becomes pending is not counted: it is bounded by the reply.
+                MultiKeyOp::DeliverStreams { changes, .. } => {
+                    let bytes = changes.iter().map(|change| {
+                        change.name.len() + StreamChange::Group(change).logged_bytes()
+                    });
+                    bytes.fold(0, usize::saturating_add)
                 }
                 MultiKeyOp::PopFirst { keys, .. } => {
                     keys.iter().map(|key| key.len()).max().unwrap_or(0)

@@ -5,7 +5,7 @@ use crate::command::dumped::dumped;
 use crate::command::geo_arguments::ShownPlace;
 use crate::command::geo_reply;
 use crate::command::lcs::LcsOptions;
-use crate::command::stream_reply::write_nested;
+use crate::command::stream_reply::{StreamsReply, write_nested};
 use crate::number;
 use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, Unit, ValueType};
 use crate::resp::Protocol;
@@ -74,6 +74,11 @@ pub(crate) enum ReplyKind {
     NestedOrDone,
     /// The streams that have entries, or null. Whether the command would wait for one.
     Streams {
+        /// Whether it would.
+        waits: bool,
+    },
+    /// As `Streams`, of one answer that has the answers about all of them.
+    AllStreams {
         /// Whether it would.
         waits: bool,
     },
@@ -215,6 +220,9 @@ impl ReplyKind {
         ) = (self, answer)
         {
             return write_nested(out, elements);
+        }
+        if let (Self::AllStreams { waits }, Answer::Elements(all, _)) = (self, answer) {
+            return StreamsReply::of(all, out.protocol()).write(out, waits);
         }
         if self.write_collection(out, answer) {
             return None;
@@ -488,6 +496,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::StreamIdTooSmall => {
             "ERR The ID specified in XADD is equal or smaller than the target stream top item"
         }
+        // Redis's words for it.
+        RequestError::StreamSequenceUsedUp => "ERR Elements are too large to be stored",
         RequestError::StreamIdsUsedUp => {
             "ERR The stream has exhausted the last possible ID, unable to add more items"
         }

@@ -280,7 +280,10 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             (ReplyKind::Union, _) => self.add_to_union(answer),
             (ReplyKind::Streams { .. }, Answer::Error(error)) => {
-                self.error.get_or_insert(error);
+                // The first error counts.
+                if !self.streams.is_error() {
+                    self.error.get_or_insert(error);
+                }
             }
             (ReplyKind::Streams { .. }, _) => self.streams.add(answer, self.out.protocol()),
             (ReplyKind::Lcs(options), _) => self.lcs_answer((options, command), answer),
@@ -308,15 +311,12 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                 && !self.redirected
             {
                 let streams = std::mem::take(&mut self.streams);
-                match self.error.take() {
-                    Some(error) => {
-                        self.failures.push((command, ReplyFailure::Answered(error)));
-                        self.out.error(error_text(error));
-                    }
-                    None => {
-                        let error = streams.write(&mut self.out, waits);
-                        self.fail_with(command, error);
-                    }
+                if let Some(error) = self.error.take() {
+                    self.failures.push((command, ReplyFailure::Answered(error)));
+                    self.out.error(error_text(error));
+                } else {
+                    let error = streams.write(&mut self.out, waits);
+                    self.fail_with(command, error);
                 }
             }
             if kind == ReplyKind::Sum {

@@ -16,7 +16,7 @@ use crate::request::{
     StreamQuery, StreamRange,
 };
 
-const GROUP_HELP: [&str; 17] = [
+const GROUP_HELP: [&str; 15] = [
     "XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CREATE <key> <groupname> <id|$> [option]",
     "    Create a new consumer group. Options are:",
@@ -32,10 +32,8 @@ const GROUP_HELP: [&str; 17] = [
     "    Remove the specified group.",
     "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
     "    Set the current group ID and entries_read counter.",
-    "HELP",
-    "    Prints this help.",
 ];
-const INFO_HELP: [&str; 9] = [
+const INFO_HELP: [&str; 7] = [
     "XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CONSUMERS <key> <groupname>",
     "    Show consumers of <groupname>.",
@@ -43,8 +41,6 @@ const INFO_HELP: [&str; 9] = [
     "    Show the stream consumer groups.",
     "STREAM <key> [FULL [COUNT <count>]",
     "    Show information about the stream.",
-    "HELP",
-    "    Prints this help.",
 ];
 
 /// The commands of this family.
@@ -207,7 +203,7 @@ impl<'a> Execution<'_, 'a> {
                     }
                     rest
                 }
-                _ => return Err(wrong_part("xgroup", arguments[1])),
+                _ => return Err(wrong_part("XGROUP", arguments[1])),
             };
         }
         let from = match arguments[4] {
@@ -235,7 +231,7 @@ impl<'a> Execution<'_, 'a> {
                 let shown = u64::try_from(number).unwrap_or(SHOWN);
                 Some(Some(shown).filter(|shown| *shown > 0))
             }
-            _ => return Err(wrong_part("xinfo", arguments[1])),
+            _ => return Err(wrong_part("XINFO", arguments[1])),
         };
         let query = StreamQuery::Info { full, most: self.room() };
         self.batch.unlocked_read(arguments[2], Query::Stream(query), ReplyKind::Nested);
@@ -245,12 +241,11 @@ impl<'a> Execution<'_, 'a> {
     /// XACK.
     fn xack(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let (key, group) = (arguments[1], arguments[2]);
-        let action = match self.ids(&arguments[3..]) {
-            Some(ids) => GroupAction::Acknowledge(ids),
-            None => {
-                let error = ArgumentError::StreamId.text();
-                GroupAction::Refused { error, acknowledges: true }
-            }
+        let action = if let Some(ids) = self.ids(&arguments[3..]) {
+            GroupAction::Acknowledge(ids)
+        } else {
+            let error = ArgumentError::StreamId.text();
+            GroupAction::Refused { error, acknowledges: true }
         };
         self.change_group((key, group), action, ReplyKind::NestedOrInteger)
     }
@@ -263,19 +258,18 @@ impl<'a> Execution<'_, 'a> {
             self.batch.unlocked_read(name, Query::Stream(query), ReplyKind::Nested);
             return Ok(());
         }
+        if !(6..=9).contains(&arguments.len()) {
+            return Err(SYNTAX);
+        }
         let (idle, rest) = match &arguments[3..] {
-            [option, idle, rest @ ..] if is(option, "idle") && rest.len() >= 2 => {
-                let idle = idle_time(idle, "ERR value is not an integer or out of range")?;
-                // Redis counts the arguments only afterwards.
-                (idle, if rest.len() < 3 { return Err(SYNTAX) } else { rest })
+            [option, idle, rest @ ..] if is(option, "idle") => {
+                (idle_time(idle, "ERR value is not an integer or out of range")?, rest)
             }
             rest => (0, rest),
         };
-        let (start, end, count, consumer) = match rest {
-            [start, end, count] => (*start, *end, *count, None),
-            [start, end, count, consumer] => (*start, *end, *count, Some(*consumer)),
-            _ => return Err(SYNTAX),
-        };
+        // Redis ignores further arguments.
+        let [start, end, count, behind @ ..] = rest else { return Err(SYNTAX) };
+        let consumer = behind.first().copied();
         let count = number::integer(count).ok_or(NOT_AN_INTEGER)?;
         let count = Some(u64::try_from(count).unwrap_or(0));
         let (from, to) = id_range(start, end)?;
@@ -365,10 +359,8 @@ impl<'a> Execution<'_, 'a> {
         while let Some((option, rest)) = options.split_first() {
             options = match (option, rest) {
                 (option, [number, rest @ ..]) if is(option, "count") => {
-                    let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
-                    if !(1..=MOST).contains(&number) {
-                        return Err("ERR COUNT must be > 0".into());
-                    }
+                    let number = number::integer(number).filter(|n| (1..=MOST).contains(n));
+                    let number = number.ok_or("ERR COUNT must be > 0")?;
                     count = number.cast_unsigned();
                     rest
                 }

@@ -10,7 +10,7 @@ use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, KeyRange, RO, key};
 use crate::number;
 use crate::request::{
-    Change, GroupAction, GroupChange, Query, ReadFrom, StreamChange, StreamQuery,
+    Change, GroupAction, GroupChange, MultiKeyOp, Query, ReadFrom, StreamChange, StreamQuery,
 };
 
 /// The commands of this family.
@@ -45,7 +45,7 @@ fn stream_keys(arguments: &[&[u8]]) -> KeyRange {
         at += match option {
             option if is(option, "streams") => {
                 let behind = arguments.len() - at - 1;
-                if behind == 0 || behind % 2 != 0 {
+                if behind == 0 || !behind.is_multiple_of(2) {
                     break;
                 }
                 return KeyRange::between(at + 1, at + 1 + behind / 2);
@@ -70,13 +70,19 @@ struct ReadArguments<'s, 'a> {
 }
 
 impl<'s, 'a> ReadArguments<'s, 'a> {
-    fn read(all: &'s [&'a [u8]], of_group: bool) -> Result<Self, CommandError> {
+    fn read(
+        all: &'s [&'a [u8]],
+        (of_group, in_script): (bool, bool),
+    ) -> Result<Self, CommandError> {
         let mut this =
             Self { group: None, no_ack: false, count: None, block: false, keys: &[], ids: &[] };
         let mut rest = &all[1..];
         while let Some((option, behind)) = rest.split_first() {
             rest = match (option, behind) {
                 (option, [time, behind @ ..]) if is(option, "block") => {
+                    if in_script {
+                        return Err(not_from_scripts(all[0]));
+                    }
                     let time = number::integer(time)
                         .ok_or("ERR timeout is not an integer or out of range")?;
                     if time < 0 {
@@ -92,7 +98,7 @@ impl<'s, 'a> ReadArguments<'s, 'a> {
                 }
                 (option, [_, ..]) if is(option, "streams") => {
                     if behind.len() % 2 != 0 {
-                        return Err(unbalanced(of_group));
+                        return Err(UNBALANCED.into());
                     }
                     (this.keys, this.ids) = behind.split_at(behind.len() / 2);
                     break;
@@ -128,28 +134,25 @@ impl<'s, 'a> ReadArguments<'s, 'a> {
         let of_group = self.group.is_some();
         let of = |id: &&[u8]| match *id {
             b"$" if of_group => ReadFrom::Refused(DOLLAR_OF_GROUP),
-            b"$" => ReadFrom::New,
             b">" if !of_group => ReadFrom::Refused(NEW_WITHOUT_GROUP),
-            b">" => ReadFrom::New,
+            b"$" | b">" => ReadFrom::New,
             id => position(id),
         };
         self.ids.iter().map(of).collect()
     }
 }
 
+const UNBALANCED: &str = "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' \
+    must be specified.";
 const DOLLAR_OF_GROUP: &str = "ERR The $ ID is meaningless in the context of XREADGROUP: you want \
     to read the history of this consumer by specifying a proper ID, or use the > ID to get new \
     messages. The $ ID would just return an empty result set.";
 const NEW_WITHOUT_GROUP: &str = "ERR The > ID can be specified only when calling XREADGROUP using \
     the GROUP <group> <consumer> option.";
 
-fn unbalanced(of_group: bool) -> CommandError {
-    let (name, symbol) = if of_group { ("xreadgroup", '>') } else { ("xread", '$') };
-    format!(
-        "ERR Unbalanced '{name}' list of streams: for each stream key an ID or '{symbol}' must be \
-         specified."
-    )
-    .into()
+fn not_from_scripts(command: &[u8]) -> CommandError {
+    let command = String::from_utf8_lossy(command);
+    format!("ERR {command} command is not allowed with BLOCK option from scripts").into()
 }
 
 fn only_of_groups(option: &str) -> CommandError {
@@ -160,36 +163,39 @@ fn only_of_groups(option: &str) -> CommandError {
 impl<'a> Execution<'_, 'a> {
     /// XREAD.
     fn xread(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let read = ReadArguments::read(arguments, false)?;
+        let read = ReadArguments::read(arguments, (false, self.in_script))?;
         let (count, most) = (read.count, self.room());
         let query = |(name, from): (&&'a [u8], ReadFrom)| {
             (*name, Query::Stream(StreamQuery::After { name, from, count, most }))
         };
         let queries: Vec<_> = read.keys.iter().zip(read.positions()).map(query).collect();
-        self.batch.read_each(&queries, self.streams(read.block));
+        self.batch.read_each(&queries, ReplyKind::Streams { waits: self.waits(read.block) });
         Ok(())
     }
 
     /// XREADGROUP.
     fn xreadgroup(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let read = ReadArguments::read(arguments, true)?;
+        let read = ReadArguments::read(arguments, (true, self.in_script))?;
         let (group, consumer) = read.group.ok_or(SYNTAX)?;
         let (count, no_ack, most) = (read.count, read.no_ack, self.room());
-        let positions = read.positions();
-        if positions.len() > 1 {
-            return Err("ERR XREADGROUP of several streams is not supported yet".into());
-        }
-        let kind = self.streams(read.block);
-        for (name, from) in read.keys.iter().zip(positions) {
+        let change = |(name, from): (&&'a [u8], ReadFrom)| {
             let action = GroupAction::Read { consumer, from, count, no_ack, most };
-            let change = &self.keep(&[GroupChange { name, group, action }])[0];
-            self.change(name, Change::Stream(StreamChange::Group(change)), kind)?;
+            GroupChange { name, group, action }
+        };
+        let changes: Vec<_> = read.keys.iter().zip(read.positions()).map(change).collect();
+        let changes = self.keep(&changes);
+        let waits = self.waits(read.block);
+        if let [change] = changes {
+            let streams = ReplyKind::Streams { waits };
+            return self.change(change.name, Change::Stream(StreamChange::Group(change)), streams);
         }
+        let op = MultiKeyOp::DeliverStreams { keys: self.keep(read.keys), changes, most };
+        self.batch.multi_key(op, ReplyKind::AllStreams { waits });
         Ok(())
     }
 
-    /// Returns how the answers become the reply. A transaction does not wait.
-    fn streams(&self, block: bool) -> ReplyKind {
-        ReplyKind::Streams { waits: block && !self.collects && !self.in_transaction }
+    /// Returns whether a command with `BLOCK` would wait. A transaction does not.
+    fn waits(&self, block: bool) -> bool {
+        block && !self.collects && !self.in_transaction
     }
 }

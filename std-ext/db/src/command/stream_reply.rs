@@ -48,6 +48,16 @@ pub(super) struct StreamsReply {
 }
 
 impl StreamsReply {
+    /// Returns the reply for answers that are stored as elements.
+    pub(super) fn of(all: ElementList<'_>, protocol: Protocol) -> Self {
+        let mut this = Self::default();
+        for stored in all.iter().flatten() {
+            let (list, next) = ElementList::stored(stored);
+            this.add(Answer::Elements(list, next), protocol);
+        }
+        this
+    }
+
     /// Adds the answer about a stream.
     pub(super) fn add(&mut self, answer: Answer<'_>, protocol: Protocol) {
         let Answer::Elements(list, _) = answer else { return };
@@ -62,6 +72,11 @@ impl StreamsReply {
         }
         write_nested(out, list);
         self.streams += 1;
+    }
+
+    /// Returns whether the reply is an error.
+    pub(super) fn is_error(&self) -> bool {
+        self.error.is_some()
     }
 
     /// Writes the reply. Returns the error if it is one.

@@ -79,7 +79,8 @@ impl<'a> Execution<'_, 'a> {
     fn xadd(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let options = TrimArguments::read(&arguments[2..], true)?;
         let fields = &arguments[2 + options.read..];
-        let Some(id) = options.id.filter(|_| !fields.is_empty() && fields.len() % 2 == 0) else {
+        let Some(id) = options.id.filter(|_| !fields.is_empty() && fields.len().is_multiple_of(2))
+        else {
             return Err(wrong_number("xadd"));
         };
         if id == NewStreamId::Given(StreamId::MIN) {

@@ -92,6 +92,7 @@ impl Value {
             ValueType::List => Self::List(Vec::new()),
             ValueType::Set => Self::Set(BTreeSet::new()),
             ValueType::SortedSet => Self::SortedSet(BTreeMap::new()),
+            ValueType::Stream => panic!("the model has no streams"),
         }
     }
 

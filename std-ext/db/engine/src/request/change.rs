@@ -111,7 +111,8 @@ pub enum Change<'a> {
     RemoveNames(Packed<'a>),
     /// Changes a stream.
     Stream(StreamChange<'a>),
-    /// Removes the names of a stream from one on up to another, as the log has it. [`Answer::Done`](super::Answer::Done).
+    /// Removes the names of a stream from one on up to another, as the log has it.
+    /// [`Answer::Done`](super::Answer::Done).
     #[doc(hidden)]
     RemoveRange(&'a [u8], &'a [u8]),
 }

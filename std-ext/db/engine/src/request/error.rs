@@ -46,6 +46,8 @@ pub enum RequestError {
     ScoreNotANumber,
     /// The ID of a new entry is not greater than that of the stream's last one.
     StreamIdTooSmall,
+    /// The last ID of the stream has the greatest sequence number of its time.
+    StreamSequenceUsedUp,
     /// The stream has the greatest ID already.
     StreamIdsUsedUp,
     /// The last ID that a stream would get is less than that of its last entry.
@@ -95,6 +97,7 @@ impl fmt::Display for RequestError {
             Self::StreamIdTooSmall => {
                 "the ID of the new entry is equal to or less than that of the stream's last one"
             }
+            Self::StreamSequenceUsedUp => "the time of the new entry has no further IDs",
             Self::StreamIdsUsedUp => "the stream has an entry with the greatest ID",
             Self::StreamIdBelowLast => "the ID is less than that of the stream's last entry",
             Self::StreamAddedBelowLength => "the stream has more entries than would ever be added",

@@ -7,6 +7,7 @@ use super::geo::GeoSearch;
 use super::list::{End, ListChange};
 use super::sort::Sort;
 use super::sorted_set::{SortedSetChange, SortedSetSelection};
+use super::stream::GroupChange;
 use super::value_type::ValueType;
 
 /// An atomic change of several keys: every reader sees all of it or none.
@@ -111,6 +112,17 @@ pub enum MultiKeyOp<'a> {
         /// The answer's reply may take as many bytes.
         most: usize,
     },
+    /// Delivers entries of several streams to a consumer, as [`GroupAction::Read`](super::GroupAction::Read) does of
+    /// one. [`Answer::Elements`](super::Answer::Elements), of which each is the stored answer about a stream that has
+    /// entries, or the only one an error.
+    DeliverStreams {
+        /// The keys.
+        keys: &'a [&'a [u8]],
+        /// What is read from each.
+        changes: &'a [GroupChange<'a>],
+        /// The answer's reply may take as many bytes.
+        most: usize,
+    },
     /// Stores some members of a sorted set in another key, without expiration; if there are none, removes that key.
     /// [`Answer::Int`](super::Answer::Int), their number.
     StoreRange {
@@ -191,7 +203,9 @@ impl<'a> MultiKeyOp<'a> {
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
         let (pairs, keys, named): (&[_], &[_], _) = match *self {
             Self::SetAll(pairs) | Self::SetAllIf { pairs, .. } => (pairs, &[], [None; 2]),
-            Self::DeleteAll(keys) | Self::PopFirst { keys, .. } => (&[], keys, [None; 2]),
+            Self::DeleteAll(keys)
+            | Self::PopFirst { keys, .. }
+            | Self::DeliverStreams { keys, .. } => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
             | Self::StoreRange { from, to, .. }
@@ -226,6 +240,7 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
             | Self::PopFirst { .. }
+            | Self::DeliverStreams { .. }
             | Self::Sort { to: None, .. }
             // As in Redis, although the new name may be longer.
             | Self::Rename { .. }

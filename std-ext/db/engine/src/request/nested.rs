@@ -59,6 +59,7 @@ pub(crate) struct NestedBuilder {
 }
 
 /// An array whose length is not known yet.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenArray(usize);
 
 impl NestedBuilder {

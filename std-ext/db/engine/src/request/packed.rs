@@ -12,6 +12,7 @@
 //! A long value is several parts, each of which is packed like this. All but the first have [`CONTINUES`] set: their
 //! entries are added to those before. So nobody needs the memory for a whole one.
 
+use super::lengths::{push, take, varint};
 use super::score::Score;
 use super::stream_key::is_valid;
 use super::value_type::ValueType;
@@ -256,32 +257,6 @@ impl<'a> Iterator for PackedEntries<'a> {
     }
 }
 
-/// Splits off some bytes behind their length.
-#[inline]
-pub(super) fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = bytes.split_first()?;
-    if *first < 0x80 {
-        return rest.split_at_checked((*first).into());
-    }
-    take_long(bytes)
-}
-
-fn take_long(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (mut length, mut shift, mut rest) = (0, 0, bytes);
-    loop {
-        let (byte, behind) = rest.split_first()?;
-        (length, rest) = (length | u64::from(byte & 0x7F) << shift, behind);
-        if *byte < 0x80 {
-            return rest.split_at_checked(usize::try_from(length).ok()?);
-        }
-        shift += 7;
-        // No string has so many bytes.
-        if shift > 35 {
-            return None;
-        }
-    }
-}
-
 /// Packs a value, or a part of one.
 #[derive(Clone, Debug)]
 pub struct Packer {
@@ -452,22 +427,6 @@ impl Packer {
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }
-}
-
-pub(super) fn push(bytes: &[u8], into: &mut Vec<u8>) {
-    into.extend_from_slice(varint(bytes.len(), &mut [0; 10]));
-    into.extend_from_slice(bytes);
-}
-
-/// Encodes a length.
-fn varint(mut number: usize, buffer: &mut [u8; 10]) -> &[u8] {
-    let mut at = 0;
-    while number >= 0x80 {
-        buffer[at] = number as u8 | 0x80;
-        (number, at) = (number >> 7, at + 1);
-    }
-    buffer[at] = number as u8;
-    &buffer[..=at]
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ pub struct PendingQuery<'a> {
 
 /// A change of a stream. A value of another type stays as it is, and the answer is
 /// [`RequestError::WrongType`](super::RequestError::WrongType). A stream that has lost its last entry stays.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamChange<'a> {
     /// Adds an entry. [`Answer::Bytes`](super::Answer::Bytes), its ID, or [`Answer::Nil`](super::Answer::Nil) if the
     /// key is missing and not created.
@@ -216,7 +216,7 @@ pub enum StreamChange<'a> {
 }
 
 /// A change of a consumer group, or of its consumers.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupChange<'a> {
     /// The key, which answers and errors show.
     pub name: &'a [u8],
@@ -227,7 +227,7 @@ pub struct GroupChange<'a> {
 }
 
 /// What a [`GroupChange`] does.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupAction<'a> {
     /// Creates the group. [`Answer::Done`](super::Answer::Done).
     Create {

@@ -12,7 +12,7 @@
 //! Numbers are big-endian; lengths have 32 bits, IDs 128. So entries, groups, consumers and pending entries are ranges
 //! of names, whose lengths are differences of ranks.
 
-use super::packed::{push, take};
+use super::lengths::{push, take};
 use super::stream::{ID_BYTES, StreamId};
 
 pub(crate) const META: &[u8] = &[0];
@@ -113,7 +113,9 @@ pub(crate) fn parse_times(bytes: &[u8]) -> Option<(u64, u64)> {
 /// Returns the value of an entry.
 pub(crate) fn entry_value(fields: &[&[u8]]) -> Vec<u8> {
     let mut value = Vec::new();
-    fields.iter().for_each(|field| push(field, &mut value));
+    for field in fields {
+        push(field, &mut value);
+    }
     value
 }
 

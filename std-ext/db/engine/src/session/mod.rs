@@ -9,6 +9,7 @@ mod combination;
 mod combination_tests;
 mod database;
 mod database_query;
+mod deliver_streams;
 mod locked;
 mod merge_elements;
 mod move_member;

@@ -253,6 +253,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::PopFirst { keys, popped, count, most } => {
                 return self.log(|apply| apply.pop_first(keys, (popped, count, most), answer));
             }
+            MultiKeyOp::DeliverStreams { changes, most, .. } => {
+                return self.log(|apply| apply.deliver_streams(changes, most, answer));
+            }
             op => self.log(|apply| apply.run_in_database(op)),
         };
         answer(made);
@@ -290,6 +293,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             | MultiKeyOp::ClearAll
             | MultiKeyOp::MoveElement { .. }
             | MultiKeyOp::PopFirst { .. }
+            | MultiKeyOp::DeliverStreams { .. }
             | MultiKeyOp::Sort { .. } => unreachable!("answered by `run`"),
             MultiKeyOp::SwapDatabases(..) => Answer::Error(RequestError::SwapInTransaction),
         }

@@ -202,8 +202,6 @@ fn names(
         )),
         (Change::List(change), _) => list_event(*change),
         (Change::SortedSet(change), _) => Some((EventFlags::SORTED_SET, sorted_set_event(*change))),
-        // What another node has done to a stream is reported there.
-        (Change::Stream(_) | Change::RemoveRange(..), _) => None,
         (Change::RemoveNames(names), _) => match names.value_type() {
             ValueType::Set => Some((EventFlags::SET, "srem")),
             ValueType::SortedSet => Some((EventFlags::SORTED_SET, "zrem")),
@@ -220,7 +218,9 @@ fn names(
             | Change::Delete
             | Change::DeleteIf(_)
             | Change::GetDelete
-            | Change::Expire { .. },
+            | Change::Expire { .. }
+            | Change::Stream(_)
+            | Change::RemoveRange(..),
             _,
         ) => None,
     };

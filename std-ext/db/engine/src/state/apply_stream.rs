@@ -137,6 +137,9 @@ fn add(
         NewStreamId::Now if time > meta.last.ms => StreamId { ms: time, seq: 0 },
         NewStreamId::Now => next,
         NewStreamId::At(ms) if ms == meta.last.ms && next.ms == ms => next,
+        NewStreamId::At(ms) if ms == meta.last.ms => {
+            return Err(RequestError::StreamSequenceUsedUp);
+        }
         NewStreamId::At(ms) => StreamId { ms, seq: 0 },
         NewStreamId::Given(id) => id,
     };
@@ -152,8 +155,10 @@ fn add(
     plan.store_meta(meta);
     if let Some(trim) = trim {
         match stream {
-            Some(stream) => _ = plan_trim(stream, trim, Some(id), plan),
-            None => _ = trim_first(trim, id, plan),
+            Some(stream) => {
+                plan_trim(stream, trim, Some(id), plan);
+            }
+            None => trim_first(trim, id, plan),
         }
     }
     Ok(id)

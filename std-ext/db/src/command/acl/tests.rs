@@ -35,6 +35,15 @@ fn words(spec: &CommandSpec) -> Vec<String> {
             words[usize::from(at)] = "2".to_owned();
         }
     }
+    let streams: &[&str] = match spec.name {
+        "xread" => &["streams", "ok:1", "0"],
+        "xreadgroup" => &["group", "group", "consumer", "streams", "ok:1", "0"],
+        _ => &[],
+    };
+    if !streams.is_empty() {
+        words.truncate(1);
+        words.extend(streams.iter().map(|word| (*word).to_owned()));
+    }
     if spec.name == "sort" {
         words[2..4].clone_from_slice(&["asc".to_owned(), "store".to_owned()]);
     }

@@ -139,7 +139,8 @@ impl<'a> StreamValue<'a> {
     /// Returns whether an entry was deleted from `from` on, as far as the stream knows.
     pub(crate) fn has_gap(self, from: StreamId) -> bool {
         let deleted = self.meta().deleted;
-        self.len() > 0 && deleted != StreamId::MIN && from <= deleted
+        // Deletions before the first entry make no gap: trimming leaves nothing there either.
+        self.len() > 0 && deleted >= self.first() && from <= deleted
     }
 
     /// Returns how many entries were added up to this one, if that can be known: Redis's
