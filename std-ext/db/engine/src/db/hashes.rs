@@ -115,9 +115,9 @@ impl Db {
         self.change_hash(key.as_ref(), HashChange::Increment(field.as_ref(), by), int)
     }
 
-    /// Sets the time at which a field expires, in milliseconds since 1970; with `None` it does not expire. A field whose
-    /// time has passed is removed. Returns whether the field was there. The first call for a hash of more than 512
-    /// fields takes no longer than others.
+    /// Sets the time at which a field expires, in milliseconds since 1970; with `None` it does not expire. A field
+    /// whose time has passed is removed. Returns whether the field was there. The first call for a hash of more than
+    /// 512 fields takes no longer than others.
     ///
     /// # Errors
     /// As [`hash_set`](Self::hash_set).

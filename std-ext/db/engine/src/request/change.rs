@@ -2,6 +2,7 @@
 
 use super::LongDouble;
 use super::bits::Field;
+use super::expiry::{ExpireCondition, Expiry};
 use super::hash::HashChange;
 use super::list::ListChange;
 use super::packed::Packed;
@@ -200,17 +201,6 @@ impl Change<'_> {
     }
 }
 
-/// The expiration that a change gives a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// Keeps the expiration that the key has.
-    Keep,
-    /// The key does not expire.
-    Never,
-    /// The key expires at this time, in milliseconds since 1970.
-    At(u64),
-}
-
 /// When [`Change::Set`] stores its value, and [`Change::DeleteIf`] removes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetCondition<'a> {
@@ -229,21 +219,4 @@ pub enum SetCondition<'a> {
     IfDigest(&'a [u8]),
     /// If the key has a value of another digest, or is missing. The error is the same.
     IfNotDigest(&'a [u8]),
-}
-
-/// When [`Change::Expire`] changes the expiration. A key without one counts as expiring latest of all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpireCondition {
-    /// Always.
-    Always,
-    /// If the key has no expiration.
-    NoExpiry,
-    /// If the key has an expiration.
-    HasExpiry,
-    /// If the new expiration is later.
-    Later,
-    /// If the new expiration is sooner.
-    Sooner,
-    /// If the key has an expiration and the new one is sooner.
-    HasExpiryAndSooner,
 }

@@ -1,7 +1,8 @@
 //! Requests about the fields of a hash.
 
+use super::LongDouble;
+use super::expiry::{ExpireCondition, Expiry};
 use super::packed::TIME;
-use super::{ExpireCondition, Expiry, LongDouble};
 
 /// The most bytes that a field and its value have together. Each may be as long as a string.
 pub(crate) const LONGEST_PAIR: usize = (1 << 30) - 64;

@@ -1,8 +1,9 @@
 //! Atomic changes of several keys.
 
 use super::bits::Bitwise;
-use super::change::{Change, Expiry};
+use super::change::Change;
 use super::combination::Combination;
+use super::expiry::Expiry;
 use super::geo::GeoSearch;
 use super::list::{End, ListChange};
 use super::sort::Sort;

@@ -42,7 +42,8 @@ impl Apply<'_, '_> {
         hash.get_timed(field, self.time).map(|(_, time)| time)
     }
 
-    /// Sets or removes the times of fields that are there, and logs them; or removes the fields, if the time has passed.
+    /// Sets or removes the times of fields that are there, and logs them; or removes the fields, if the time has
+    /// passed.
     fn set_times(&mut self, before: Before, fields: &[&[u8]], expiry: Expiry) {
         if fields.is_empty() {
             if let Some(record) = before.1 {

@@ -43,7 +43,8 @@ impl fmt::Display for RdbError {
             Self::Damaged { offset, why } => write!(f, "damaged at byte {offset}: {why}"),
             Self::Version(version) => write!(
                 f,
-                "version {version} of the RDB format is not supported; the newest supported is {}, and that of Valkey is {}",
+                "version {version} of the RDB format is not supported; the newest supported is {}, and that of \
+                 Valkey is {}",
                 super::NEWEST_VERSION,
                 super::VALKEY_VERSION
             ),

@@ -1,7 +1,8 @@
 //! Redis's file format for data (RDB), and the payloads of `DUMP` and `RESTORE`, which are one value in that format.
 //!
 //! ```text
-//! file:    "REDIS", version as 4 digits, or "VALKEY", version as 3 digits; records, 255, from version 5 on CRC-64 of all before it u64
+//! file:    "REDIS", version as 4 digits, or "VALKEY", version as 3 digits; records, 255,
+//!          from version 5 on CRC-64 of all before it u64
 //! record:  [252 expiration in ms i64 | 253 in seconds i32] [248 idle seconds LENGTH] [249 frequency u8]
 //!          type u8, key STRING, value;
 //!          or 254 database LENGTH; 251 keys LENGTH, of these with an expiration LENGTH;
@@ -13,13 +14,13 @@
 //! A `LENGTH` has 6, 14, 32 or 64 bits, and is big-endian. A `STRING` is a length and bytes, an integer of 1, 2 or 4
 //! bytes, or bytes that [`lzf`] has compressed. All other numbers are little-endian.
 //!
-//! The reader takes the versions 1 to [`NEWEST_VERSION`], and [`VALKEY_VERSION`]. It returns strings, and lists, sets, sorted sets and hashes
-//! item by item, and streams part by part. It skips values of other types: it knows how long they are, and not what they contain. Nothing is
-//! allocated for a length before its bytes are there.
+//! The reader takes the versions 1 to [`NEWEST_VERSION`], and [`VALKEY_VERSION`]. It returns strings, and lists, sets,
+//! sorted sets and hashes item by item, and streams part by part. It skips values of other types: it knows how long
+//! they are, and not what they contain. Nothing is allocated for a length before its bytes are there.
 //!
 //! A collection is stored as a count and as many items, or packed into one string, or into several if it is a list: see
-//! [`HashEncoding`], [`SetEncoding`] and [`SortedSetEncoding`]. A stream has listpacks with entries, and what its groups
-//! have read: see [`StreamPart`].
+//! [`HashEncoding`], [`SetEncoding`] and [`SortedSetEncoding`]. A stream has listpacks with entries, and what its
+//! groups have read: see [`StreamPart`].
 //!
 //! The crate `rdb` can only read files, so the writer and the payloads would remain, and with them most of this module.
 
@@ -46,10 +47,8 @@ pub use collections::{HashEncoding, HashPair, ScoredMember, SetEncoding, SortedS
 pub use error::RdbError;
 pub use reader::{Entry, RdbRecord, RdbValue, Reader};
 pub use skip::Kind;
-pub use stream::{
-    PendingEntry, StreamConsumer, StreamEncoding, StreamEntry, StreamGroup, StreamId, StreamMeta,
-    StreamPairs, StreamPart, StreamWriter,
-};
+pub use stream::{PendingEntry, StreamConsumer, StreamEncoding, StreamEntry, StreamGroup};
+pub use stream::{StreamId, StreamMeta, StreamPairs, StreamPart, StreamWriter};
 pub use writer::Writer;
 
 /// The newest version that the reader takes: that of Redis 7.4 and 8.0.

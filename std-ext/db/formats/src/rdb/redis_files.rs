@@ -58,8 +58,8 @@ pub const LFU: &str = "\
     0300f90500036936340b3132333435363738393031fc7cd8c32cbb030000f9050004676f6e65056461697379fe03\
     fb0100f90500056f74686572026462ffd05ee0da076447a3";
 
-/// Written by valkey-server 9.1.2 with `SAVE`: a library of functions, a string, a set, a hash, a stream, and two hashes
-/// with fields that expire.
+/// Written by valkey-server 9.1.2 with `SAVE`: a library of functions, a string, a set, a hash, a stream, and two
+/// hashes with fields that expire.
 pub const VALKEY: &str = "\
     56414c4b4559303830fa0a76616c6b65792d76657205392e312e32fa0a72656469732d62697473c040fa05637469\
     6d65c24d3a0e6bfa08757365642d6d656dc280331400fa08616f662d62617365c000f5404423216c7561206e616d\

@@ -101,8 +101,8 @@ pub(super) fn described(number: u8) -> Option<(Option<Kind>, ValueShape)> {
     Some((Some(kind), shape))
 }
 
-/// In files of Valkey, a hash with fields that expire: each with its value and its time. Redis has other types from this
-/// number on.
+/// In files of Valkey, a hash with fields that expire: each with its value and its time. Redis has other types from
+/// this number on.
 const VALKEY_EXPIRING_HASH: u8 = 22;
 
 /// Returns whether the end of a value of this type is known.

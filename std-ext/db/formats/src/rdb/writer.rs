@@ -143,8 +143,8 @@ impl<W: Write> Writer<W> {
         self.items(key, expires_at, value_type::HASH, count, pairs)
     }
 
-    /// Adds a key, with the time at which it expires in milliseconds since 1970, and a stream, whose parts `write` adds.
-    /// It is called twice: the number of nodes comes before the nodes.
+    /// Adds a key, with the time at which it expires in milliseconds since 1970, and a stream, whose parts `write`
+    /// adds. It is called twice: the number of nodes comes before the nodes.
     ///
     /// # Errors
     /// Those of the output, and of `write`.

@@ -7,7 +7,7 @@
 //! keys are empty. That of a sorted set has each member twice: see [`super::sorted_set`]. That of a
 //! stream is in the order of the names: see [`super::stream`].
 
-use super::{field_times, scored_entry};
+use super::{scored_entry, time_entry};
 use crate::request::{Packed, Packer, ValueType};
 use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::tree::{Edit, Key, Tree, TreePart, TreeView};
@@ -103,7 +103,7 @@ impl<'a> Collection<'a> {
     pub(super) fn len(self, value_type: ValueType) -> usize {
         match self {
             Self::Packed(packed) => packed.len(),
-            Self::Tree(tree) if tree.next_time != 0 => field_times::fields(tree.view()),
+            Self::Tree(tree) if tree.next_time != 0 => time_entry::fields(tree.view()),
             Self::Tree(tree) => tree_len(tree.tree, value_type),
         }
     }
@@ -296,7 +296,7 @@ impl<'e> CollectionEdit<'e> {
         match &self.form {
             Form::Packed(packer) => packer.packed().len(),
             // SAFETY: the version is neither changed nor freed here.
-            Form::Tree(tree) if self.has_times => field_times::fields(unsafe { tree.view() }),
+            Form::Tree(tree) if self.has_times => time_entry::fields(unsafe { tree.view() }),
             Form::Tree(tree) => tree_len(*tree, self.value_type),
         }
     }

@@ -11,39 +11,10 @@
 //! The first find what expires next. The entries of the fields are the same in both forms, so the first time that a
 //! long hash gets is not paid for with a copy of it.
 
-use super::collection::{CollectionEdit, CollectionTree, Form};
+use super::collection::{CollectionEdit, CollectionTree, Form, key};
+use super::time_entry::{BY_FIELD, QUEUE, in_queue, queue, time_in};
 use crate::request::{Packed, TIME};
-use crate::state::tree::{Key, TreeView};
-
-/// The beginning of the keys of all these entries. No field has this order.
-pub(super) const TIMES: [u8; 4] = [0xFF; 4];
-/// The beginning of the keys that are in the order of times, and of those that are in that of fields.
-const QUEUE: [u8; 5] = [0xFF, 0xFF, 0xFF, 0xFF, 0];
-const BY_FIELD: [u8; 5] = [0xFF, 0xFF, 0xFF, 0xFF, 1];
-
-/// Returns the number of fields in a tree.
-pub(super) fn fields(view: TreeView<'_>) -> usize {
-    view.rank(Key::new(&TIMES, b"")).unwrap_or_else(|rank| rank)
-}
-
-/// Returns when a field of a tree expires; 0 if it does not.
-fn time_in(view: TreeView<'_>, field: &[u8]) -> u64 {
-    let time = view.get(Key::new(&BY_FIELD, field)).and_then(|time| time.try_into().ok());
-    time.map_or(0, u64::from_le_bytes)
-}
-
-/// Returns the fields that expire, with their times, in the order of these.
-fn queue(view: TreeView<'_>) -> impl Iterator<Item = (u64, &[u8])> {
-    let entries = view.iter_from(Key::new(&QUEUE, b""));
-    entries.map_while(|(key, _)| {
-        let (time, field) = key.strip_prefix(&QUEUE)?.split_first_chunk()?;
-        Some((u64::from_be_bytes(*time), field))
-    })
-}
-
-fn in_queue(time: u64, field: &[u8]) -> Vec<u8> {
-    [&time.to_be_bytes()[..], field].concat()
-}
+use crate::state::tree::Key;
 
 impl<'a> CollectionTree<'a> {
     /// Returns when a field expires; 0 if it does not.
@@ -84,8 +55,7 @@ impl CollectionEdit<'_> {
             Form::Tree(tree) => {
                 // SAFETY: as in `next_time`.
                 let view = unsafe { tree.view() };
-                if !self.has_times && time == 0 || view.get(super::collection::key(field)).is_none()
-                {
+                if !self.has_times && time == 0 || view.get(key(field)).is_none() {
                     return;
                 }
                 let before = if self.has_times { time_in(view, field) } else { 0 };

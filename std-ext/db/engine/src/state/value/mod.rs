@@ -15,6 +15,7 @@ pub mod sorted_set;
 pub(crate) mod stored_string;
 pub mod stream;
 pub(crate) mod string;
+mod time_entry;
 
 use crate::request::{StoredValue, ValueType};
 use crate::state::cold::ColdStore;

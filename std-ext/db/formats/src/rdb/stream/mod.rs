@@ -14,10 +14,12 @@
 //! elements of a listpack. The id of the first entry is written for Redis, and neither returned nor checked: it is that
 //! of the first entry.
 
+mod id;
 mod node;
 mod read;
 mod write;
 
+pub use id::StreamId;
 pub(super) use node::Node;
 pub use node::{StreamEntry, StreamPairs};
 pub(super) use read::StreamBody;
@@ -25,28 +27,6 @@ pub use write::StreamWriter;
 pub(super) use write::{StreamOutput, dump_parts, write_parts};
 
 use crate::rdb::value_type;
-
-/// The id of an entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId {
-    /// Milliseconds since 1970, if the server chose the id.
-    pub ms: u64,
-    /// The number among the ids of the same millisecond.
-    pub seq: u64,
-}
-
-impl StreamId {
-    /// Returns the id that these bytes are.
-    pub const fn from_be_bytes(bytes: [u8; 16]) -> Self {
-        let id = u128::from_be_bytes(bytes);
-        Self { ms: (id >> 64) as u64, seq: id as u64 }
-    }
-
-    /// Returns the bytes, which have the order of the ids.
-    pub const fn to_be_bytes(self) -> [u8; 16] {
-        ((self.ms as u128) << 64 | self.seq as u128).to_be_bytes()
-    }
-}
 
 /// The encodings of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,8 +121,8 @@ pub struct StreamConsumer<'a> {
     pub name: &'a [u8],
     /// When it last tried to read, in milliseconds since 1970.
     pub seen_at: u64,
-    /// When it last got an entry, in milliseconds since 1970, if it ever did. Before [`StreamEncoding::Listpacks3`], the
-    /// same as `seen_at`.
+    /// When it last got an entry, in milliseconds since 1970, if it ever did. Before [`StreamEncoding::Listpacks3`],
+    /// the same as `seen_at`.
     pub active_at: Option<u64>,
     /// The number of its pending entries.
     pub pending: u64,

@@ -9,7 +9,7 @@
 //!
 //! An entry whose flags have 1 is deleted. What is a number may be text of it, as in Redis.
 
-use super::StreamId;
+use super::id::StreamId;
 use crate::number;
 use crate::rdb::HashPair;
 use crate::rdb::packed::{Element, Fault, ListpackWriter, PackedCursor, PackedEncoding};

@@ -15,8 +15,8 @@ pub(in crate::rdb) trait StreamOutput {
     fn flush_if_full(&mut self) -> io::Result<()>;
 }
 
-/// Writes the parts of a stream, in the order of [`StreamPart`](super::StreamPart). Entries get into nodes as Redis makes
-/// them of a stream that was only appended to.
+/// Writes the parts of a stream, in the order of [`StreamPart`](super::StreamPart). Entries get into nodes as Redis
+/// makes them of a stream that was only appended to.
 ///
 /// # Panics
 /// Its methods panic if the parts are in another order, or if there are not as many of them as those before have said.

@@ -11,8 +11,8 @@ use crate::rdb::{
 };
 use std::io;
 
-/// Payloads that redis-server 7.0.15 made, in hexadecimal, of streams that were only appended to: every kind of integers
-/// and ids, 250 entries, and 13 entries in four nodes.
+/// Payloads that redis-server 7.0.15 made, in hexadecimal, of streams that were only appended to: every kind of
+/// integers and ids, 250 entries, and 13 entries in four nodes.
 const PLAIN: &str = "\
     1301100000000000000005000000000000000ac3407940ca11ca000000300006010001020181610281620240090000\
     20010701018374776f04052018400c06f290eefe048001400e070101dff602e04678e03c000248f4ff8000027f0905\
