@@ -147,7 +147,8 @@ impl Db {
         key: impl AsRef<[u8]>,
         field: impl AsRef<[u8]>,
     ) -> Result<Option<Option<u64>>, Error> {
-        let times = HashQuery::Times(&[field.as_ref()]);
+        let fields = [field.as_ref()];
+        let times = HashQuery::Times(&fields);
         self.read(key.as_ref(), Query::Hash(times), |answer| match answer {
             Answer::Fields(times) => match times.iter().flatten().next() {
                 Some(-1) => Some(None),
