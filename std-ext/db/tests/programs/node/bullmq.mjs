@@ -1,10 +1,34 @@
-// BullMQ, which cannot run: its jobs are hashes, and its queues lists, sorted sets and streams.
+// BullMQ: queues and workers, jobs by priority, later, and again after an error. Its events would wait for a stream.
 
-import { Queue } from "bullmq";
-import { plain, port, scriptLacks } from "./support.mjs";
+import assert from "node:assert/strict";
+import { Queue, Worker } from "bullmq";
+import { eventually, plain, port } from "./support.mjs";
 
-const queue = new Queue("paint", { connection: { port, maxRetriesPerRequest: 1 } });
+const connection = { port, maxRetriesPerRequest: null };
+const queue = new Queue("paint", { connection });
 queue.on("error", () => {});
-await scriptLacks(queue.add("rose", { colour: "red" }));
+for (const n of [3, 1, 2]) await queue.add("named", { n }, { priority: n });
+assert.equal((await queue.getJobCounts()).prioritized, 3);
+
+const [done, failed] = [[], []];
+let failures = 0;
+const worker = new Worker("paint", async (job) => {
+  if (job.data.fail && ++failures < 3) throw new Error("no rose");
+  return job.data.n * 2;
+}, { connection });
+worker.on("completed", (job, value) => done.push([job.data.n, value]));
+worker.on("failed", (job) => failed.push(job.attemptsMade));
+await eventually(() => done.length === 3);
+assert.deepEqual(done, [[1, 2], [2, 4], [3, 6]]);
+
+await queue.add("late", { n: 4 }, { delay: 200 });
+await queue.add("again", { n: 5, fail: true }, { attempts: 3, backoff: 20 });
+await eventually(() => done.length === 5);
+assert.deepEqual(done.slice(3).sort(), [[4, 8], [5, 10]]);
+assert.deepEqual(failed, [1, 2]);
+await queue.addBulk(Array.from({ length: 100 }, (_, n) => ({ name: "many", data: { n } })));
+await eventually(() => done.length === 105);
+assert.deepEqual((await queue.getJobCounts()).completed, 105);
+await worker.close();
 await queue.close();
 await plain.quit();

@@ -94,6 +94,8 @@ assert.deepEqual(await it.zrange("zset", 0, -1, "WITHSCORES"), ["b", "2.5", "a",
 assert.deepEqual(await it.zrangebyscore("zset", "(2.5", "+inf", "LIMIT", 0, 1), ["a"]);
 assert.deepEqual(await it.zpopmin("zset"), ["b", "2.5"]);
 
-await lacks("xlen", it.xlen("stream"));
+assert.equal(await it.xadd("stream", "1-1", "colour", "red"), "1-1");
+assert.deepEqual(await it.xrange("stream", "-", "+"), [["1-1", ["colour", "red"]]]);
+await lacks("lolwut", it.lolwut());
 await waiting.quit();
 for (const client of [it, plain, subscriber]) await client.quit();

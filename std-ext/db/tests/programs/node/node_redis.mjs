@@ -112,7 +112,9 @@ for (const RESP of [2, 3]) {
   assert.deepEqual((await it.zRangeWithScores("zset", 0, -1)).map((one) => ({ ...one })), scores);
   assert.deepEqual({ ...(await it.zPopMax("zset")) }, scores[1]);
   assert.equal(await it.zIncrBy("zset", 1, "b"), 3.5);
-  await lacks("xlen", it.xLen("stream"));
+  assert.equal(await it.xAdd("stream", "1-1", { colour: "red" }), "1-1");
+  assert.equal(await it.xLen("stream"), 1);
+  await lacks("lolwut", it.sendCommand(["lolwut"]));
   subscriber.destroy();
   await it.close();
   assert.deepEqual(events, ["connect", "ready", "end"]);

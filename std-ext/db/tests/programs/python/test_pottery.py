@@ -1,4 +1,4 @@
-"""pottery: locks and numbers on most of three servers, and containers. Its queue is a stream, and cannot run."""
+"""pottery: locks and numbers on most of three servers, and containers."""
 
 import threading
 import unittest
@@ -125,9 +125,11 @@ class Pottery(Case):
         self.assertEqual(it.most_common(2), [("a", 4), ("c", 3)])
         self.assertEqual(it + Counter("aaa"), Counter(a=7, c=3, b=2, r=2, d=1))
 
-    def test_what_it_cannot_keep(self):
-        with self.lacks("XADD"):
-            RedisSimpleQueue(redis=self.one, key="queue").put(1)
+    def test_queue(self):
+        it = RedisSimpleQueue(redis=self.one, key="queue")
+        for number in (1, 2):
+            it.put(number)
+        self.assertEqual((it.qsize(), it.get(), it.get(), it.qsize()), (2, 1, 2, 0))
 
 
 if __name__ == "__main__":

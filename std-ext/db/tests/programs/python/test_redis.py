@@ -228,8 +228,19 @@ class Redis(Case):
         self.assertEqual(found, ["Catania", "Palermo"])
 
     def test_streams(self):
-        with self.lacks("XLEN"):
-            self.it.xlen("stream")
+        first = self.it.xadd("stream", {"colour": "red"}, id="1-1")
+        self.it.xadd("stream", {"colour": "blue"}, id="1-2")
+        self.assertEqual((first, self.it.xlen("stream")), ("1-1", 2))
+        self.assertEqual(self.it.xrange("stream", min="(1-1"), [("1-2", {"colour": "blue"})])
+        self.it.xgroup_create("stream", "painters", id="0")
+        read = self.it.xreadgroup("painters", "ann", {"stream": ">"}, count=1)
+        self.assertEqual([[name, list(entries)] for name, entries in read], [["stream", [("1-1", {"colour": "red"})]]])
+        self.assertEqual(self.it.xack("stream", "painters", "1-1"), 1)
+        self.assertEqual(self.it.xinfo_groups("stream")[0]["lag"], 1)
+
+    def test_what_there_is_not(self):
+        with self.lacks("LOLWUT"):
+            self.it.execute_command("LOLWUT")
 
 
 if __name__ == "__main__":

@@ -75,5 +75,5 @@ test "lists, sets and sorted sets" do
 end
 
 test "what is missing" do
-  lacks("xlen") { redis.xlen("x") }
+  lacks("lolwut") { redis.call("lolwut") }
 end
