@@ -88,7 +88,7 @@ fn events_are_those_of_redis() {
 
 /// The numbers of sections and of commands in the files.
 const SECTIONS: usize = 15;
-const COMMANDS: usize = 665;
+const COMMANDS: usize = 662;
 
 #[test]
 fn the_setting_is_shown_as_redis_does() {

@@ -29,9 +29,10 @@ const MISSING_DB: &str =
 
 /// Returns whether a command is executed by the session, as a part of the transaction.
 pub(super) fn is_about_keys(spec: &CommandSpec) -> bool {
-    let has_keys = spec.has_keys() && !spec.is_eval();
-    let others = [Id::FLUSHDB, Id::FLUSHALL, Id::MEMORY, Id::OBJECT, Id::SELECT];
-    has_keys || others.contains(&spec.id) || asks_database(spec)
+    // XGROUP and its like have none, but their subcommands do.
+    let has_keys = spec.has_keys() || spec.parts().iter().any(CommandSpec::has_keys);
+    let others = [Id::FLUSHDB, Id::FLUSHALL, Id::SELECT];
+    has_keys && !spec.is_eval() || others.contains(&spec.id) || asks_database(spec)
 }
 
 /// Returns whether a command asks about all keys of a database.
