@@ -258,8 +258,8 @@ fn an_aof_with_other_commands_is_imported_without_them() {
     let lines = [
         "SELECT 0",
         "SET a 1",
-        "XADD l 1-1 f v",
-        "XADD l 1-2 f v",
+        "JSON.SET l . 1",
+        "JSON.SET l . 2",
         "INCR b",
         "RENAME l k",
         "SELECT 2",
@@ -268,14 +268,14 @@ fn an_aof_with_other_commands_is_imported_without_them() {
     let mut file = requests(&lines);
     write(&folder, "a.aof", &file);
     let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
-    assert!(why.contains("not supported here: XADD (2);"), "{why}");
+    assert!(why.contains("not supported here: JSON.SET (2);"), "{why}");
     let (text, _) = command(&folder, "import @/a.aof --dir @/all/db --skip-other-types").unwrap();
     assert!(text.starts_with("Imported 0 keys and 4 commands.\n"), "{text}");
     let db = Db::open(Options::at(folder.path().join("all/db"))).unwrap();
     assert_eq!(value(&db.database(2).unwrap(), "a").as_deref(), Some("2"));
     let line = "import @/a.aof --dir @/db --skip-other-types --database 0";
     let (text, _) = command(&folder, line).unwrap();
-    let wanted = "Imported 0 keys and 3 commands.\nSkipped, by database: 2 (1).\nSkipped, commands: XADD (2).\n\
+    let wanted = "Imported 0 keys and 3 commands.\nSkipped, by database: 2 (1).\nSkipped, commands: JSON.SET (2).\n\
                   Commands that failed: RENAME (1).\n";
     assert_eq!(text, wanted);
     assert_eq!(value(&open(&folder), "a").as_deref(), Some("1"));
@@ -306,12 +306,12 @@ fn refused_commands_of_an_aof_are_named_with_the_reason() {
         "MOVE a 1",
         "GET a",
         "EXPIRE a",
-        "XADD z 1-1 a b",
+        "JSON.SET z . 1",
     ];
     write(&folder, "a.aof", &requests(&lines));
     let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
     let wanted = "nothing was imported; besides 0 keys and 1 commands there are\n- commands that are not \
-                  supported here: XADD (1); --skip-other-types skips them\n- scripts, which an import does not \
+                  supported here: JSON.SET (1); --skip-other-types skips them\n- scripts, which an import does not \
                   execute: EVAL (2), EVALSHA (1); BGREWRITEAOF on the Redis that wrote the file replaces them with \
                   the keys that they changed; --skip-other-types skips them\n- commands that move keys between \
                   databases, although only one is imported: MOVE (1); without --database, all are; \
@@ -320,12 +320,12 @@ fn refused_commands_of_an_aof_are_named_with_the_reason() {
     assert_eq!(why, wanted);
     let all = "import @/a.aof --dir @/db --skip-other-types --json";
     let (json, healthy) = command(&folder, all).unwrap();
-    let wanted = "\"unknown_commands\": {\"XADD\": 1}, \"refused_commands\": {\"EVAL\": 2, \"EVALSHA\": 1, \
+    let wanted = "\"unknown_commands\": {\"JSON.SET\": 1}, \"refused_commands\": {\"EVAL\": 2, \"EVALSHA\": 1, \
                   \"EXPIRE\": 1, \"GET\": 1}";
     assert!(healthy && json.contains(wanted), "{json}");
     let other = "import @/a.aof --dir @/other --skip-other-types";
     let (text, _) = command(&folder, other).unwrap();
-    let wanted = "Skipped, commands: EVAL (2), EVALSHA (1), EXPIRE (1), GET (1), XADD (1).\n";
+    let wanted = "Skipped, commands: EVAL (2), EVALSHA (1), EXPIRE (1), GET (1), JSON.SET (1).\n";
     assert!(text.ends_with(wanted), "{text}");
 }
 
