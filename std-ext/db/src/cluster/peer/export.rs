@@ -387,7 +387,7 @@ mod tests {
             assert_eq!(from_wire(to_wire(item.clone())).unwrap(), item);
         }
         let no_score = [4, 1, 0, 0, 0, 1, b'm', 1, b's'];
-        let unknown_type = [5, 0, 0, 0, 0];
+        let unknown_type = [6, 0, 0, 0, 0];
         for value in [&[1, 2, 3][..], &no_score, &unknown_type] {
             let mut damaged = to_wire(packed(b"key", Packer::new(ValueType::Hash)));
             damaged.value = Some(value.to_vec().into());
