@@ -38,6 +38,8 @@ pub(crate) use hash::LONGEST_PAIR;
 pub use hash::{HashChange, HashParts, HashQuery};
 #[doc(inline)]
 pub use hedgerow_db_formats::long_double::LongDouble;
+#[doc(inline)]
+pub use hedgerow_db_formats::rdb::StreamId;
 pub use list::{End, ListChange, ListQuery};
 pub use multi_key::{MultiKeyOp, Popped};
 pub use nested::Nested;
@@ -54,7 +56,7 @@ pub use sorted_set::{
 };
 pub use stream::{
     GroupAction, GroupChange, NewStreamId, PendingQuery, ReadFrom, StreamChange, StreamClaim,
-    StreamId, StreamQuery, StreamRange, StreamTrim, TrimTo,
+    StreamQuery, StreamRange, StreamTrim, TrimTo,
 };
 pub use value::{OwnedValue, StoredValue};
 pub use value_type::ValueType;

@@ -1,59 +1,9 @@
 //! Requests about the entries and the consumer groups of a stream.
 
-use std::fmt;
-
-/// The ID of an entry: a time in milliseconds, and a number among the entries of that time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId {
-    /// Milliseconds since 1970, unless the client has chosen something else.
-    pub ms: u64,
-    /// The sequence number.
-    pub seq: u64,
-}
+use hedgerow_db_formats::rdb::StreamId;
 
 /// Bytes of a stored ID.
 pub(crate) const ID_BYTES: usize = 16;
-
-impl StreamId {
-    /// The least ID, which no entry has.
-    pub const MIN: Self = Self { ms: 0, seq: 0 };
-    /// The greatest ID.
-    pub const MAX: Self = Self { ms: u64::MAX, seq: u64::MAX };
-
-    fn number(self) -> u128 {
-        u128::from(self.ms) << 64 | u128::from(self.seq)
-    }
-
-    fn of_number(number: u128) -> Self {
-        Self { ms: (number >> 64) as u64, seq: number as u64 }
-    }
-
-    /// Returns the next ID, unless this is the greatest one.
-    pub fn next(self) -> Option<Self> {
-        self.number().checked_add(1).map(Self::of_number)
-    }
-
-    /// Returns the ID before, unless this is the least one.
-    pub fn previous(self) -> Option<Self> {
-        self.number().checked_sub(1).map(Self::of_number)
-    }
-
-    /// Returns the stored form, whose bytes are in the order of IDs.
-    pub(crate) fn bytes(self) -> [u8; ID_BYTES] {
-        self.number().to_be_bytes()
-    }
-
-    /// Returns the ID that these bytes store.
-    pub(crate) fn stored(bytes: [u8; ID_BYTES]) -> Self {
-        Self::of_number(u128::from_be_bytes(bytes))
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ms, self.seq)
-    }
-}
 
 /// The ID that a new entry gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,8 @@
 //! of names, whose lengths are differences of ranks.
 
 use super::lengths::{push, take};
-use super::stream::{ID_BYTES, StreamId};
+use super::stream::ID_BYTES;
+use hedgerow_db_formats::rdb::StreamId;
 
 pub(crate) const META: &[u8] = &[0];
 const ENTRY: u8 = 1;
@@ -53,7 +54,7 @@ pub(crate) struct PendingEntry<'a> {
 
 fn id(bytes: &[u8]) -> Option<(StreamId, &[u8])> {
     let (id, rest) = bytes.split_first_chunk::<ID_BYTES>()?;
-    Some((StreamId::stored(*id), rest))
+    Some((StreamId::from_be_bytes(*id), rest))
 }
 
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
@@ -63,7 +64,7 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 impl StreamMeta {
     pub(crate) fn bytes(self) -> Vec<u8> {
-        [&self.last.bytes()[..], &self.deleted.bytes(), &self.added.to_be_bytes()].concat()
+        [&self.last.to_be_bytes()[..], &self.deleted.to_be_bytes(), &self.added.to_be_bytes()].concat()
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
@@ -76,7 +77,7 @@ impl StreamMeta {
 
 impl StreamGroup {
     pub(crate) fn bytes(self) -> Vec<u8> {
-        [&self.last.bytes()[..], &self.read.unwrap_or(u64::MAX).to_be_bytes()].concat()
+        [&self.last.to_be_bytes()[..], &self.read.unwrap_or(u64::MAX).to_be_bytes()].concat()
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
@@ -131,13 +132,13 @@ pub(crate) fn entry_fields(mut value: &[u8]) -> impl Iterator<Item = &[u8]> + Cl
 /// Returns the name of an entry.
 pub(crate) fn entry(id: StreamId) -> [u8; 1 + ID_BYTES] {
     let mut name = [ENTRY; 1 + ID_BYTES];
-    name[1..].copy_from_slice(&id.bytes());
+    name[1..].copy_from_slice(&id.to_be_bytes());
     name
 }
 
 /// Returns the ID at the end of a name.
 pub(crate) fn last_id(name: &[u8]) -> StreamId {
-    name.last_chunk().map_or(StreamId::MIN, |id| StreamId::stored(*id))
+    name.last_chunk().map_or(StreamId::MIN, |id| StreamId::from_be_bytes(*id))
 }
 
 /// Returns the name of a group.
@@ -185,7 +186,7 @@ pub(crate) fn consumer_pending(group: &[u8], consumer: &[u8]) -> Vec<u8> {
 
 /// Returns a name that begins with `prefix` and ends with an ID.
 pub(crate) fn with_id(prefix: &[u8], id: StreamId) -> Vec<u8> {
-    [prefix, &id.bytes()].concat()
+    [prefix, &id.to_be_bytes()].concat()
 }
 
 /// Returns the first name behind all that begin with `prefix`, whose first byte is none of the greatest.
