@@ -279,8 +279,19 @@ mod tests {
             value(ValueType::Set, &[(b"-7", b""), (b"0", b""), (b"12", b"")]),
             value(ValueType::SortedSet, &[(b"", &one), (b"b", &one), (&long, &one)]),
         ] {
-            let payload = dumped(value.stored());
+            let payload = dumped(value.stored()).unwrap();
             assert_eq!(restored(&payload).unwrap().stored(), value.stored());
+        }
+    }
+
+    #[test]
+    fn what_has_no_payload_says_so() {
+        let stream = Packer::new(ValueType::Stream);
+        let mut hash = Packer::new(ValueType::Hash).with_times();
+        hash.push_timed(b"field", b"value", 1);
+        for (packed, what) in [(stream.packed(), "stream"), (hash.packed(), "expire")] {
+            let why = dumped(StoredValue::Packed(packed)).unwrap_err();
+            assert!(why.starts_with("ERR ") && why.contains(what), "{why}");
         }
     }
 

@@ -4,25 +4,29 @@ use crate::rdb::payload;
 use crate::rdb::{HashEncoding, SetEncoding, SortedSetEncoding};
 use crate::request::{Packed, Score, StoredValue, ValueType};
 
-/// Returns the payload of a value.
-pub(super) fn dumped(value: StoredValue<'_>) -> Vec<u8> {
+const STREAM: &str = "ERR DUMP of a stream is not supported";
+/// Redis and Valkey have different formats for it.
+const HAS_TIMES: &str = "ERR a hash whose fields expire cannot be dumped";
+
+/// Returns the payload of a value, or the error if it can have none.
+pub(super) fn dumped(value: StoredValue<'_>) -> Result<Vec<u8>, &'static str> {
     let mut bytes = Vec::new();
     match value {
         StoredValue::String(value) => payload::dump(&[value], &mut bytes),
-        StoredValue::Packed(value) => dump_packed(value, &mut bytes),
+        StoredValue::Packed(value) => dump_packed(value, &mut bytes)?,
     }
-    bytes
+    Ok(bytes)
 }
 
-fn dump_packed(value: Packed<'_>, out: &mut Vec<u8>) {
+fn dump_packed(value: Packed<'_>, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let (len, is_table) = (value.len(), value.is_table());
     match value.value_type() {
+        ValueType::Hash if value.has_times() => return Err(HAS_TIMES),
         ValueType::Hash | ValueType::String => {
             let encoding = if is_table { HashEncoding::HashTable } else { HashEncoding::Listpack };
             payload::dump_hash(encoding, len, value.iter(), out);
         }
-        // DUMP and MIGRATE refuse streams before.
-        ValueType::Stream => {}
+        ValueType::Stream => return Err(STREAM),
         ValueType::List => payload::dump_list(value.names(), out),
         ValueType::Set => {
             let encoding = if is_table { SetEncoding::HashTable } else { SetEncoding::Intset };
@@ -42,4 +46,5 @@ fn dump_packed(value: Packed<'_>, out: &mut Vec<u8>) {
             }
         }
     }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use crate::command::geo_reply;
 use crate::command::lcs::LcsOptions;
 use crate::command::stream_reply::{StreamsReply, write_nested};
 use crate::number;
-use crate::request::{Answer, ElementList, RequestError, Score, StoredValue, Unit, ValueType};
+use crate::request::{Answer, ElementList, RequestError, Score, Unit, ValueType};
 use crate::resp::Protocol;
 use crate::resp::write::RespWriter;
 
@@ -168,9 +168,6 @@ impl RestoreError {
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const CONDITION_ON_TYPE: &str = "ERR Key should be of string type if conditions are specified";
-const NO_STREAM_DUMP: &str = "ERR DUMP of a stream is not supported";
-/// Redis and Valkey have different formats for it.
-pub(super) const DUMP_WITH_TIMES: &str = "ERR a hash whose fields expire cannot be dumped";
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 
 /// Returns what TTL and its kind reply for a time.
@@ -263,7 +260,13 @@ impl ReplyKind {
                 write_cursor(out, 0);
                 out.array(0);
             }
-            (Self::Dump, Answer::Stored(value)) => out.bulk(&dumped(value)),
+            (Self::Dump, Answer::Stored(value)) => match dumped(value) {
+                Ok(payload) => out.bulk(&payload),
+                Err(error) => {
+                    out.error(error);
+                    return Some(error);
+                }
+            },
             (Self::Ok | Self::Restored | Self::NestedOrDone, _) => out.ok(),
             _ => out.null(),
         }
@@ -366,15 +369,9 @@ impl ReplyKind {
                     _ => WRONG_TYPE,
                 })
             }
-            (Self::Dump, Answer::Stored(value)) if value.value_type() == ValueType::Stream => {
-                Some(NO_STREAM_DUMP)
-            }
             (Self::Refused(_, error, MissingKeyReply::Error), _) => Some(error.text()),
             (Self::Refused(_, _, MissingKeyReply::NoSuchKey), _) => {
                 Some(error_text(RequestError::NoSuchKey))
-            }
-            (Self::Dump, Answer::Stored(StoredValue::Packed(value))) if value.has_times() => {
-                Some(DUMP_WITH_TIMES)
             }
             (Self::Restored, Answer::Done) => None,
             (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => Some(BUSY_KEY),

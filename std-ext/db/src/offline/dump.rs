@@ -80,16 +80,7 @@ fn packed_commands(key: &[u8], value: Packed<'_>) -> String {
     };
     // Writing to a string does not fail.
     let _ = write!(lines, "{name} {key}");
-    if value.value_type() == ValueType::Hash {
-        for (field, stored, _) in value.timed() {
-            let _ = write!(lines, " {} {}", quoted(field), quoted(stored));
-        }
-        for (field, _, time) in value.timed().filter(|(.., time)| *time != 0) {
-            let _ = write!(lines, "\nHPEXPIREAT {key} {time} FIELDS 1 {}", quoted(field));
-        }
-        return lines + "\n";
-    }
-    for (name, stored) in value.iter() {
+    for (name, stored, _) in value.timed() {
         let name = quoted(name);
         let _ = match value.value_type() {
             ValueType::Hash | ValueType::String | ValueType::Stream => {
@@ -98,6 +89,9 @@ fn packed_commands(key: &[u8], value: Packed<'_>) -> String {
             ValueType::List | ValueType::Set => write!(lines, " {name}"),
             ValueType::SortedSet => write!(lines, " {} {name}", score_text(stored)),
         };
+    }
+    for (field, _, time) in value.timed().filter(|(.., time)| *time != 0) {
+        let _ = write!(lines, "\nHPEXPIREAT {key} {time} FIELDS 1 {}", quoted(field));
     }
     lines + "\n"
 }

@@ -14,13 +14,13 @@ use crate::command::arguments::is;
 use crate::command::context::ServerApi;
 use crate::command::dumped::dumped;
 use crate::command::execute::{Execution, NextStep};
-use crate::command::reply::{DUMP_WITH_TIMES, error_text};
+use crate::command::reply::error_text;
 use crate::command::rows::{Run, alone};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, INCOMPLETE, KeyRange, RW, key, unknown};
 use crate::log::Lsn;
-use crate::request::{Answer, Change, Packed, Query, Request, RequestError};
+use crate::request::{Answer, Change, Query, Request, RequestError};
 use crate::resp::write::request;
 use crate::session::{Breadth, LockedKeys};
 use crate::state::State;
@@ -225,22 +225,16 @@ impl<'c, 'a> Migration<'c, 'a> {
         requests: &mut Vec<u8>,
     ) -> Result<bool, CommandError> {
         let (key, was_sent, time) = (pending.key, pending.attempts > 0, locked.time());
-        let (mut ttl, mut value, mut has_times) = (0, None, false);
+        let (mut ttl, mut value) = (0, None);
         let reads = [Request::Read(key, Query::Expiry), Request::Read(key, Query::Stored)];
         locked.execute(&reads, &mut |_, answer| match answer {
             // A time to live of 0 would be none.
             Answer::ExpiresAt(Some(at)) => ttl = at.saturating_sub(time).max(1),
-            Answer::Stored(stored) if stored.packed().is_some_and(Packed::has_times) => {
-                has_times = true;
-            }
             Answer::Stored(stored) => value = Some(dumped(stored)),
             _ => {}
         });
-        if has_times {
-            return Err(DUMP_WITH_TIMES.into());
-        }
         let ttl = ttl.to_string();
-        match &value {
+        match &value.transpose()? {
             // Once sent, the key on the other server is ours, in an older version.
             Some(value) if was_sent || self.call.replace => {
                 request(requests, &[&b"RESTORE"[..], key, ttl.as_bytes(), value, b"REPLACE"]);
