@@ -3,7 +3,7 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::expiration::{
-    TimeBase, TimeFormat, Unit, absolute_ms, condition, format, invalid,
+    TimeBase, TimeFormat, Unit, absolute_ms, condition, format, invalid, last_time,
 };
 use crate::command::reply::ReplyKind;
 use crate::command::rows::{Run, command};
@@ -210,7 +210,7 @@ impl<'a> Execution<'_, 'a> {
                 persists = true;
             } else {
                 let format = format(option).filter(|_| !persists).ok_or(SYNTAX)?;
-                given = Some(super::expiration::last_time(given, format, options.next())?);
+                given = Some(last_time(given, format, options.next())?);
             }
         }
         let fields = counted(rest, 1, NUMBER_OF_FIELDS)?;
@@ -246,7 +246,7 @@ impl<'a> Execution<'_, 'a> {
                 keeps = true;
             } else {
                 let format = format(option).filter(|_| !keeps).ok_or(SYNTAX)?;
-                given = Some(super::expiration::last_time(given, format, options.next())?);
+                given = Some(last_time(given, format, options.next())?);
             }
         }
         let fields = counted(rest, 2, NUMBER_OF_FIELDS)?;

@@ -116,11 +116,8 @@ impl ElementListBuilder {
 
     /// Replaces the last bytes of the element that ends at `end`, unless there was no room for it.
     pub(super) fn overwrite(&mut self, end: usize, bytes: &[u8]) {
-        let begin = end.saturating_sub(bytes.len());
-        if let Some(place) =
-            self.stored.get_mut(begin..end).filter(|_| self.reply_bytes <= self.most)
-        {
-            place.copy_from_slice(bytes);
+        if !self.is_full() {
+            self.stored[end - bytes.len()..end].copy_from_slice(bytes);
         }
     }
 

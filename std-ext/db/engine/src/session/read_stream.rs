@@ -4,10 +4,7 @@ use super::read_stream_group as group;
 use crate::request::{
     Answer, NestedBuilder, ReadFrom, RequestError, StreamId, StreamQuery, StreamRange, stream_key,
 };
-use crate::state::value::stream::{StreamValue, reply_fields};
-
-/// Entries of a node of Redis, which XINFO counts.
-const NODE: usize = 100;
+use crate::state::value::stream::{REDIS_NODE, StreamValue, first_of, reply_fields};
 
 /// Answers a query about a stream, or about a key that is missing.
 pub(super) fn answer_stream(
@@ -83,8 +80,7 @@ fn write_range(stream: StreamValue<'_>, range: StreamRange, reply: &mut NestedBu
         return reply.nil_array();
     }
     let places = stream.entry_range(range.from, range.to);
-    let count = usize::try_from(range.count.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    let count = count.min(places.len());
+    let count = first_of(places.clone(), range.count).len();
     let places = if range.reverse {
         places.end - count..places.end
     } else {
@@ -101,7 +97,7 @@ fn write_range(stream: StreamValue<'_>, range: StreamRange, reply: &mut NestedBu
 fn write_numbers(stream: StreamValue<'_>, reply: &mut NestedBuilder) {
     let (meta, len) = (stream.meta(), stream.len());
     // As if nodes were filled one after the other: nothing here has nodes.
-    let nodes = len.div_ceil(NODE);
+    let nodes = len.div_ceil(REDIS_NODE);
     let numbers = [
         ("length", len as u64),
         ("radix-tree-keys", nodes as u64),

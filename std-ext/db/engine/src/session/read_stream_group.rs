@@ -2,13 +2,7 @@
 
 use crate::request::stream_key::{self, PendingEntry, StreamGroup};
 use crate::request::{NestedBuilder, PendingQuery, StreamId};
-use crate::state::value::stream::StreamValue;
-
-/// Writes that there is no such key or group.
-fn write_no_group((name, group): (&[u8], &[u8]), reply: &mut NestedBuilder) {
-    let text: [&[u8]; 5] = [b"NOGROUP No such key '", name, b"' or consumer group '", group, b"'"];
-    reply.error(text.concat());
-}
+use crate::state::value::stream::{StreamValue, first_of, no_group, no_key_or_group};
 
 fn write_id_or_nil(stream: StreamValue<'_>, place: usize, reply: &mut NestedBuilder) {
     match stream.nth(place) {
@@ -24,7 +18,7 @@ pub(super) fn write_summary(
     reply: &mut NestedBuilder,
 ) {
     let Some(stream) = stream.filter(|stream| stream.group(group).is_some()) else {
-        return write_no_group((name, group), reply);
+        return reply.error(no_key_or_group(name, group));
     };
     let places = stream.beginning(&stream_key::pending(group));
     reply.array(4);
@@ -71,7 +65,7 @@ pub(super) fn write_pending(
 ) {
     let group = query.group;
     let Some(stream) = stream.filter(|stream| stream.group(group).is_some()) else {
-        return write_no_group((query.name, group), reply);
+        return reply.error(no_key_or_group(query.name, group));
     };
     let all = stream_key::pending(group);
     let prefix = match query.consumer {
@@ -142,9 +136,7 @@ pub(super) fn write_consumers(
     reply: &mut NestedBuilder,
 ) {
     if stream.group(group).is_none() {
-        let text: [&[u8]; 5] =
-            [b"NOGROUP No such consumer group '", group, b"' for key name '", name, b"'"];
-        return reply.error(text.concat());
+        return reply.error(no_group(name, group));
     }
     reply.array(stream.beginning(&stream_key::consumers(group)).len());
     each_consumer(stream, group, &mut |consumer, seen| {
@@ -176,7 +168,7 @@ pub(super) fn write_all_groups(
         reply.bytes(group.last.to_string());
         write_number_or_nil("entries-read", group.read.map(u64::cast_signed), reply);
         write_number_or_nil("lag", stream.lag(group), reply);
-        write_all_pending(stream, (&all, &all), (count, "pel-count", true), reply);
+        write_all_pending(stream, (&all, &all), (count, true), reply);
         reply.bytes("consumers");
         reply.array(stream.beginning(&stream_key::consumers(name)).len());
         each_consumer(stream, name, &mut |consumer, seen| {
@@ -186,7 +178,7 @@ pub(super) fn write_all_groups(
             reply.bytes("seen-time");
             reply.int(seen);
             let own = stream_key::consumer_pending(name, consumer);
-            write_all_pending(stream, (&own, &all), (count, "pel-count", false), reply);
+            write_all_pending(stream, (&own, &all), (count, false), reply);
             !reply.is_full()
         });
         !reply.is_full()
@@ -197,15 +189,14 @@ pub(super) fn write_all_groups(
 fn write_all_pending(
     stream: StreamValue<'_>,
     (own, all): (&[u8], &[u8]),
-    (count, title, with_consumer): (Option<u64>, &str, bool),
+    (count, with_consumer): (Option<u64>, bool),
     reply: &mut NestedBuilder,
 ) {
     let places = stream.with_ids(own, StreamId::MIN, StreamId::MAX);
-    reply.bytes(title);
+    reply.bytes("pel-count");
     reply.int(places.len() as u64);
     reply.bytes("pending");
-    let count = usize::try_from(count.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    let places = places.start..places.end.min(places.start.saturating_add(count));
+    let places = first_of(places, count);
     let (array, mut number) = (reply.open(), 0);
     stream.visit(places, false, &mut |name, _| {
         let id = stream_key::last_id(name);

@@ -11,6 +11,7 @@ use crate::state::apply_collection::Before;
 use crate::state::record::Record;
 use crate::state::value::Value;
 use crate::state::value::hash::HashValue;
+use std::collections::HashSet;
 
 impl Apply<'_, '_> {
     /// Changes fields of a hash.
@@ -88,7 +89,7 @@ impl Apply<'_, '_> {
             let is_expired = |field: &[u8]| {
                 hash.get(field).is_some() && hash.get_timed(field, self.time).is_none()
             };
-            let fields: std::collections::BTreeSet<_> =
+            let fields: HashSet<_> =
                 pairs.iter().map(|(field, _)| *field).filter(|field| is_expired(field)).collect();
             fields.len()
         });

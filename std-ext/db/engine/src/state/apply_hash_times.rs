@@ -127,13 +127,8 @@ impl Apply<'_, '_> {
         }
         match expiry {
             Expiry::At(end) if end <= self.time => {
-                let names: Vec<&[u8]> = pairs.iter().map(|(field, _)| *field).collect();
-                let there: Vec<&[u8]> = names
-                    .iter()
-                    .zip(&times)
-                    .filter(|(_, time)| time.is_some())
-                    .map(|(name, _)| *name)
-                    .collect();
+                let there = pairs.iter().zip(&times).filter(|(_, time)| time.is_some());
+                let there: Vec<&[u8]> = there.map(|((field, _), _)| *field).collect();
                 if !there.is_empty() {
                     self.remove_names(before, &there, |_, _| true);
                 }

@@ -11,11 +11,11 @@ use crate::state::apply::Apply;
 use crate::state::apply_collection::Before;
 use crate::state::record::Record;
 use crate::state::value::Value;
-use crate::state::value::stream::StreamValue;
+use crate::state::value::stream::{REDIS_NODE, StreamValue};
 use std::collections::BTreeSet;
 
-/// The entries of a node of Redis. Approximate trimming removes whole nodes.
-const NODE: u64 = 100;
+/// Approximate trimming removes whole nodes.
+const NODE: u64 = REDIS_NODE as u64;
 
 /// What a change does to a stream: first it removes names, then it stores some, then it removes ranges.
 ///

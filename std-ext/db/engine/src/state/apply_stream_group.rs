@@ -7,7 +7,9 @@ use crate::request::{
 use crate::state::apply::Apply;
 use crate::state::apply_collection::Before;
 use crate::state::apply_stream::{StreamPlan, stream_of};
-use crate::state::value::stream::{StreamValue, reply_entry, reply_fields};
+use crate::state::value::stream::{
+    StreamValue, first_of, no_group, no_key_or_group, reply_entry, reply_fields,
+};
 use std::collections::BTreeMap;
 
 /// As many pending entries are looked at for each that XAUTOCLAIM may claim.
@@ -66,7 +68,6 @@ impl Apply<'_, '_> {
             }
             GroupAction::Acknowledge(ids) => Answer::count(member.acknowledge(ids, &mut plan)),
             GroupAction::Read { consumer, from, count, no_ack, .. } => {
-                let count = usize::try_from(count.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
                 let is_any = match from {
                     ReadFrom::Refused(_) => unreachable!("refused above"),
                     ReadFrom::After(id) => {
@@ -117,22 +118,21 @@ impl GroupChange<'_> {
 /// Answers a change of a group that does not exist, in Redis's words.
 fn without_group(change: &GroupChange<'_>, has_key: bool, answer: &mut dyn FnMut(Answer<'_>)) {
     let (name, group) = (change.name, change.group);
-    let of_key: [&[u8]; 4] = [b"NOGROUP No such key '", name, b"' or consumer group '", group];
-    let of_group: [&[u8]; 4] =
-        [b"NOGROUP No such consumer group '", group, b"' for key name '", name];
-    let (text, end): (_, &[u8]) = match change.action {
+    let error = match change.action {
         GroupAction::Acknowledge(_) | GroupAction::Refused { acknowledges: true, .. } => {
             return answer(Answer::Int(0));
         }
-        GroupAction::Read { .. } => (of_key, b"' in XREADGROUP with GROUP option"),
+        GroupAction::Read { .. } => {
+            [&no_key_or_group(name, group)[..], b" in XREADGROUP with GROUP option"].concat()
+        }
         GroupAction::Claim(_) | GroupAction::AutoClaim { .. } | GroupAction::Refused { .. } => {
-            (of_key, b"'")
+            no_key_or_group(name, group)
         }
         _ if !has_key => return answer(Answer::Error(RequestError::StreamMissing)),
         GroupAction::Destroy => return answer(Answer::Int(0)),
-        _ => (of_group, b"'"),
+        _ => no_group(name, group),
     };
-    refuse([&text.concat(), end].concat(), answer);
+    refuse(error, answer);
 }
 
 fn refuse(error: impl AsRef<[u8]>, answer: &mut dyn FnMut(Answer<'_>)) {
@@ -225,7 +225,7 @@ impl<'s> Member<'s> {
     fn history(
         self,
         (name, consumer): (&[u8], &[u8]),
-        (after, count): (StreamId, usize),
+        (after, count): (StreamId, Option<u64>),
         reply: &mut NestedBuilder,
         plan: &mut StreamPlan,
     ) {
@@ -236,10 +236,7 @@ impl<'s> Member<'s> {
         let places =
             after.next().map_or(0..0, |from| self.stream.with_ids(&own, from, StreamId::MAX));
         let mut pending = PendingEdit::new(self);
-        self.stream.visit(places, false, &mut |entry, _| {
-            if number >= count {
-                return false;
-            }
+        self.stream.visit(first_of(places, count), false, &mut |entry, _| {
             let id = stream_key::last_id(entry);
             reply_entry(self.stream, id, true, reply);
             // Redis counts this as a delivery, if the entry is still there.
@@ -258,7 +255,7 @@ impl<'s> Member<'s> {
         self,
         mut group: StreamGroup,
         (name, consumer): (&'s [u8], &'s [u8]),
-        (count, no_ack): (usize, bool),
+        (count, no_ack): (Option<u64>, bool),
         reply: &mut NestedBuilder,
         plan: &mut StreamPlan,
     ) -> bool {
@@ -269,7 +266,7 @@ impl<'s> Member<'s> {
         }
         self.see(consumer, true, plan);
         reply.bytes(name);
-        let places = places.start..places.end.min(places.start.saturating_add(count));
+        let places = first_of(places, count);
         reply.array(places.len());
         let (mut pending, has_entries) = (PendingEdit::new(self), stream.meta().added > 0);
         stream.visit(places, false, &mut |entry, fields| {

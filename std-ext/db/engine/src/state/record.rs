@@ -261,10 +261,7 @@ impl Record {
 
     #[inline(never)]
     fn special_field_time(self) -> Option<u64> {
-        match self.value().collection()? {
-            Collection::Packed(packed) => packed.next_time(),
-            Collection::Tree(tree) => tree.next_time(),
-        }
+        self.value().collection()?.next_time()
     }
 
     /// Whether the key has expired.

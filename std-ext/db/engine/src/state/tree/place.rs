@@ -31,12 +31,10 @@ pub(super) struct Index {
     pub(super) of: u32,
 }
 
-impl Index {
-    /// Returns the child that has the entry, and the entry's place beneath that child.
-    ///
+impl Place for Index {
     /// It counts from the nearer end, so the ends of a list are found at once.
     #[inline]
-    pub(super) fn child(self, node: Node) -> (usize, Self) {
+    fn child(self, node: Node) -> (usize, Self) {
         if self.at <= self.of as usize / 2 {
             let (mut child, mut at) = (0, self.at);
             loop {
@@ -56,13 +54,6 @@ impl Index {
             }
             (end, child) = (begin, child - 1);
         }
-    }
-}
-
-impl Place for Index {
-    #[inline]
-    fn child(self, node: Node) -> (usize, Self) {
-        self.child(node)
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use super::entry::Key;
 use super::node::Node;
-use super::place::Index;
+use super::place::{Index, Place};
 use super::version::Tree;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;

@@ -90,6 +90,15 @@ pub(super) fn key(name: &[u8]) -> Key<'_> {
 }
 
 impl<'a> Collection<'a> {
+    /// Returns the first time at which a field of a hash expires.
+    #[inline]
+    pub(crate) fn next_time(self) -> Option<u64> {
+        match self {
+            Self::Packed(packed) => packed.next_time(),
+            Self::Tree(tree) => tree.next_time(),
+        }
+    }
+
     /// Returns whether Redis would store it in its larger form.
     pub(super) fn is_table(self) -> bool {
         match self {
@@ -404,9 +413,8 @@ impl<'e> CollectionEdit<'e> {
         }
     }
 
-    /// Returns the changed value and whether Redis would store it in its larger form, with what it does not have of the
-    /// version before.
-    /// Returns also the first time at which a field expires; 0 if none does.
+    /// Returns the changed value; whether Redis would store it in its larger form, and the first time at which a field
+    /// expires, 0 if none does; and what it does not have of the version before.
     pub(crate) fn finish(self) -> (Form, (bool, u64), Vec<TreePart>) {
         let next_time = self.next_time().unwrap_or(0);
         let Self { mut form, is_table, replaced, .. } = self;

@@ -27,19 +27,10 @@ impl<'a> HashValue<'a> {
         }
     }
 
-    /// Returns the first time at which a field expires.
-    #[inline]
-    pub(crate) fn next_time(self) -> Option<u64> {
-        match self.0 {
-            Collection::Packed(hash) => hash.next_time(),
-            Collection::Tree(hash) => hash.next_time(),
-        }
-    }
-
     /// Returns whether a field has expired, and was not removed yet.
     #[inline]
     pub(crate) fn has_expired(self, now: u64) -> bool {
-        self.next_time().is_some_and(|time| time <= now)
+        self.0.next_time().is_some_and(|time| time <= now)
     }
 
     /// Returns the value of a field that has not expired, and when it expires; 0 if it does not.

@@ -6,6 +6,9 @@ use crate::request::{NestedBuilder, StreamId};
 use crate::state::tree::Key;
 use std::ops::Range;
 
+/// The entries of a node of Redis, with `stream-node-max-entries 100`. Nothing here has nodes.
+pub(crate) const REDIS_NODE: usize = 100;
+
 /// A stream as a record stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamValue<'a>(pub(super) Collection<'a>);
@@ -170,6 +173,25 @@ impl<'a> StreamValue<'a> {
         // It is negative if a client has set the number of entries read too high.
         Some(added.wrapping_sub(read.or_else(|| self.distance(group.last))?).cast_signed())
     }
+}
+
+/// Returns the first of these places, at most `count`.
+pub(crate) fn first_of(places: Range<usize>, count: Option<u64>) -> Range<usize> {
+    let count = count.map_or(places.len(), |count| usize::try_from(count).unwrap_or(usize::MAX));
+    places.start..places.end.min(places.start.saturating_add(count))
+}
+
+/// Returns the error about a key without a stream or a group.
+pub(crate) fn no_key_or_group(name: &[u8], group: &[u8]) -> Vec<u8> {
+    let text: [&[u8]; 5] = [b"NOGROUP No such key '", name, b"' or consumer group '", group, b"'"];
+    text.concat()
+}
+
+/// Returns the error about a stream without a group.
+pub(crate) fn no_group(name: &[u8], group: &[u8]) -> Vec<u8> {
+    let text: [&[u8]; 5] =
+        [b"NOGROUP No such consumer group '", group, b"' for key name '", name, b"'"];
+    text.concat()
 }
 
 impl CollectionEdit<'_> {
