@@ -400,26 +400,27 @@ const collections = async () => {
 const collectionsMemory = async () => {
   console.log("\n| bytes an entry | theirs | ours | ratio |\n|---|--:|--:|--:|");
   const ten = (make) => Array.from({ length: 10 }, (_, n) => make(n)).flat();
-  const small = {
-    "hashes of ten": ["HSET", (n) => [`field:${n}`, "value:1234"]],
-    "lists of ten": ["RPUSH", (n) => [`value:${n}234`]],
-    "sets of ten": ["SADD", (n) => [`member:${n}234`]],
-    "sorted sets of ten": ["ZADD", (n) => [`${n}234`, `member:${n}`]],
+  // What stores entries in a collection, how many, and what counts the collections or the entries.
+  const many = (verb, make) => [[verb, "key:__rand_int__", ...ten(make)], 10, ["DBSIZE"]];
+  const one = (count, verb, ...entry) => [[verb, "one", ...entry], 1, [count, "one"]];
+  const rows = {
+    "hashes of ten": many("HSET", (n) => [`field:${n}`, "value:1234"]),
+    "lists of ten": many("RPUSH", (n) => [`value:${n}234`]),
+    "sets of ten": many("SADD", (n) => [`member:${n}234`]),
+    "sorted sets of ten": many("ZADD", (n) => [`${n}234`, `member:${n}`]),
+    "one hash": one("HLEN", "HSET", "field:__rand_int__", "value:1234"),
+    "one list": one("LLEN", "RPUSH", "value:__rand_int__"),
+    "one set": one("SCARD", "SADD", "member:__rand_int__"),
+    "one sorted set": one("ZCARD", "ZADD", "__rand_int__", "member:__rand_int__"),
   };
-  const rows = Object.entries(small).map(([name, [verb, make]]) => [name, 10, [verb, "key:__rand_int__", ...ten(make)]]);
-  rows.push(["one hash", 1, ["HSET", "one", "field:__rand_int__", "value:1234"]]);
-  rows.push(["one list", 1, ["RPUSH", "one", "value:__rand_int__"]]);
-  rows.push(["one set", 1, ["SADD", "one", "member:__rand_int__"]]);
-  rows.push(["one sorted set", 1, ["ZADD", "one", "__rand_int__", "member:__rand_int__"]]);
-  for (const [name, each, words] of rows) {
+  for (const [name, [words, each, count]] of Object.entries(rows)) {
     const bytes = [];
     for (const server of servers([])) {
       await start(server);
       const empty = resident(server.process.pid);
       benchmark(server, words, 64, 1500000 / each, 1e6 / each);
-      const text = await ask(server, each === 10 ? ["DBSIZE"] : [{ h: "HLEN", l: "LLEN", s: "SCARD" }[name[4]], "one"], ["ZCARD", "one"]);
-      const numbers = text.split("\r\n").filter((line) => line.startsWith(":")).map((line) => Number(line.slice(1)));
-      bytes.push((resident(server.process.pid) - empty) / (Math.max(...numbers) * each));
+      const entries = parseInt((await ask(server, count)).slice(1)) * each;
+      bytes.push((resident(server.process.pid) - empty) / entries);
       await stop(server);
       rmSync(server.folder, { recursive: true });
     }
