@@ -64,7 +64,8 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 impl StreamMeta {
     pub(crate) fn bytes(self) -> Vec<u8> {
-        [&self.last.to_be_bytes()[..], &self.deleted.to_be_bytes(), &self.added.to_be_bytes()].concat()
+        [&self.last.to_be_bytes()[..], &self.deleted.to_be_bytes(), &self.added.to_be_bytes()]
+            .concat()
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {

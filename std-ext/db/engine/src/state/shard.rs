@@ -53,8 +53,8 @@ type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 const MIN_CAPACITY: usize = 64;
 /// No record is relocated while more steps than this wait for the log.
 const MOST_DEFERRED: usize = 1 << 12;
-/// Blocks of trees that a publication frees, so that a client's change takes a few microseconds longer at most; and
-/// those that the maintenance thread frees while it holds the lock.
+/// Blocks of trees that a publication frees besides as many as changes have left, so that a client's change takes a few
+/// microseconds longer at most; and those that the maintenance thread frees while it holds the lock.
 const BLOCKS_A_PUBLISH: usize = 64;
 const BLOCKS_A_RECLAIM: usize = 1 << 11;
 
@@ -673,7 +673,7 @@ impl Core {
     /// published.
     fn reclaim_retired(&mut self, committed: Lsn) {
         self.reclaim_deferred(committed);
-        self.pins.free_blocks(BLOCKS_A_PUBLISH);
+        self.pins.keep_up(BLOCKS_A_PUBLISH);
         let entry = self.retired_lsn;
         // A rollback may still put these records back.
         if entry > committed {

@@ -366,6 +366,23 @@ fn a_second_change_in_a_window_copies_nothing_and_is_no_step() {
     assert!(matches!(step, [Undo::Superseded(_)]), "undo puts a record without a tree back");
 }
 
+/// Each window copies the paths to hundreds of leaves.
+#[test]
+fn blocks_that_changes_leave_are_freed_as_fast() {
+    let shard = shard_with(60_000);
+    let mut core = shard.lock();
+    let before = live_blocks();
+    for window in 0..40 {
+        for field in 0..500 {
+            let place = (field * 7919 + window * 131) % 60_000;
+            add_fields(&mut core, place..place + 1);
+        }
+        core.publish(2 + u64::from(window), 2 + u64::from(window));
+    }
+    let left = live_blocks() - before;
+    assert!(left < before, "{left} blocks wait besides {before}");
+}
+
 /// The hash is freed in steps, so that no change waits for all of it.
 #[test]
 fn a_long_hash_is_freed_in_steps() {

@@ -124,6 +124,13 @@ impl SnapshotPins {
         !self.freeing.is_empty()
     }
 
+    /// Frees at least as many blocks as parts were added since the last call, if there are so many, and `more`. So
+    /// changes that copy paths do not leave blocks faster than these are freed.
+    pub(super) fn keep_up(&mut self, more: usize) {
+        let blocks = self.freeing.take_added() + more;
+        self.free_blocks(blocks);
+    }
+
     /// Frees blocks of trees, at most as many as given. Returns whether none is left that may be freed.
     pub(super) fn free_blocks(&mut self, blocks: usize) -> bool {
         // [TR-3] A snapshot reads every block that was made before it and is cut or removed after it.

@@ -51,11 +51,19 @@ impl TreePart {
 #[derive(Default)]
 pub(crate) struct Freeing {
     stack: Vec<TreePart>,
+    /// Parts that were added since `take_added`.
+    added: usize,
 }
 
 impl Freeing {
     pub(crate) fn push(&mut self, part: TreePart) {
         self.stack.push(part);
+        self.added += 1;
+    }
+
+    /// Returns how many parts were added since the last call.
+    pub(crate) fn take_added(&mut self) -> usize {
+        std::mem::take(&mut self.added)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
