@@ -176,6 +176,7 @@ impl<'a> Request<'a> {
                     keys.iter().map(|key| key.len()).max().unwrap_or(0)
                 }
                 MultiKeyOp::Sort { to: None, .. }
+                | MultiKeyOp::ReadStreams { .. }
                 | MultiKeyOp::Clear
                 | MultiKeyOp::ClearAll
                 | MultiKeyOp::SwapDatabases(..) => 0,

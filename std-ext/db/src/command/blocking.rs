@@ -1,4 +1,5 @@
-//! Commands that wait until a key has an element.
+//! Commands that wait until a key has an element. Those that wait for entries of streams are with the
+//! [others](super::stream_reads) that read them.
 //!
 //! In a transaction or a script they do not wait: they answer that there is none.
 
@@ -94,10 +95,14 @@ fn deadline(timeout: &[u8]) -> Result<Option<Instant>, CommandError> {
     let seconds = LongDouble::parse(timeout).ok_or(NOT_A_TIMEOUT)?;
     // Redis casts a number that is too large to a negative one.
     let milliseconds = seconds.thousandfold().and_then(|time| u64::try_from(time).ok());
-    let milliseconds = milliseconds.ok_or(NEGATIVE)?;
+    Ok(deadline_after(milliseconds.ok_or(NEGATIVE)?))
+}
+
+/// Returns until when a command waits for so many milliseconds; `None` for ever, which is what 0 stands for.
+pub(super) fn deadline_after(milliseconds: u64) -> Option<Instant> {
     let after = (milliseconds != 0).then(|| Duration::from_millis(milliseconds));
     // A time that the clock cannot show is for ever.
-    Ok(after.and_then(|after| Instant::now().checked_add(after)))
+    after.and_then(|after| Instant::now().checked_add(after))
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -153,7 +158,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Executes an operation, or waits until it has something to take.
-    fn take_or_wait(
+    pub(super) fn take_or_wait(
         &mut self,
         op: MultiKeyOp<'a>,
         deadline: Option<Instant>,
@@ -167,12 +172,16 @@ impl<'a> Execution<'_, 'a> {
         if self.next != NextStep::Continue {
             return Ok(());
         }
-        let mut refused = None;
+        let (mut refused, mut failed) = (None, None);
         let writer = &mut RespWriter::new(self.out, self.connection.protocol);
         let (lsn, waiter) = self.session.take_or_wait(op, &mut |answer| match answer {
             Answer::Error(error) => refused = Some(error),
-            answer => _ = kind.write(writer, answer, 0),
+            answer => failed = kind.write(writer, answer, 0),
         });
+        if let Some(error) = failed {
+            self.meter.fail(self.batch.command.into());
+            self.meter.diagnostics.count_error(error.as_bytes());
+        }
         self.lsn = self.lsn.max(lsn);
         self.fits(0);
         match refused {

@@ -72,16 +72,10 @@ pub(crate) enum ReplyKind {
     NestedOrInteger,
     /// OK, or such an error.
     NestedOrDone,
-    /// The streams that have entries, or null. Whether the command would wait for one.
-    Streams {
-        /// Whether it would.
-        waits: bool,
-    },
+    /// The streams that have entries, or null.
+    Streams,
     /// As `Streams`, of one answer that has the answers about all of them.
-    AllStreams {
-        /// Whether it would.
-        waits: bool,
-    },
+    AllStreams,
     /// A cursor, and an array of elements.
     Scanned,
     /// The error for these arguments, if the key has a value of the command's type: Redis looks at the key first. The
@@ -218,8 +212,15 @@ impl ReplyKind {
         {
             return write_nested(out, elements);
         }
-        if let (Self::AllStreams { waits }, Answer::Elements(all, _)) = (self, answer) {
-            return StreamsReply::of(all, out.protocol()).write(out, waits);
+        match (self, answer) {
+            (Self::AllStreams, Answer::Elements(all, _)) => {
+                return StreamsReply::of(all, out.protocol()).write(out);
+            }
+            (Self::AllStreams, _) => {
+                out.null_array();
+                return None;
+            }
+            _ => {}
         }
         if self.write_collection(out, answer) {
             return None;

@@ -157,7 +157,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                     ReplyKind::Values
                         | ReplyKind::Sum
                         | ReplyKind::Union
-                        | ReplyKind::Streams { .. }
+                        | ReplyKind::Streams
                 ) =>
             {
                 match answer {
@@ -279,13 +279,13 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             (ReplyKind::Union, _) => self.add_to_union(answer),
-            (ReplyKind::Streams { .. }, Answer::Error(error)) => {
+            (ReplyKind::Streams, Answer::Error(error)) => {
                 // The first error counts.
                 if !self.streams.is_error() {
                     self.error.get_or_insert(error);
                 }
             }
-            (ReplyKind::Streams { .. }, _) => self.streams.add(answer, self.out.protocol()),
+            (ReplyKind::Streams, _) => self.streams.add(answer, self.out.protocol()),
             (ReplyKind::Lcs(options), _) => self.lcs_answer((options, command), answer),
             _ => {
                 let error = kind.write(&mut self.out, answer, self.now);
@@ -307,15 +307,13 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                     }
                 }
             }
-            if let ReplyKind::Streams { waits } = kind
-                && !self.redirected
-            {
+            if kind == ReplyKind::Streams && !self.redirected {
                 let streams = std::mem::take(&mut self.streams);
                 if let Some(error) = self.error.take() {
                     self.failures.push((command, ReplyFailure::Answered(error)));
                     self.out.error(error_text(error));
                 } else {
-                    let error = streams.write(&mut self.out, waits);
+                    let error = streams.write(&mut self.out);
                     self.fail_with(command, error);
                 }
             }

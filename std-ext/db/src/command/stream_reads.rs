@@ -1,6 +1,7 @@
 //! XREAD and XREADGROUP.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::blocking::deadline_after;
 use crate::command::execute::Execution;
 use crate::command::reply::ReplyKind;
 use crate::command::rows::{Run, command};
@@ -64,7 +65,8 @@ struct ReadArguments<'s, 'a> {
     group: Option<(&'a [u8], &'a [u8])>,
     no_ack: bool,
     count: Option<u64>,
-    block: bool,
+    /// For how many milliseconds it waits; 0 for ever.
+    block: Option<u64>,
     keys: &'s [&'a [u8]],
     ids: &'s [&'a [u8]],
 }
@@ -75,7 +77,7 @@ impl<'s, 'a> ReadArguments<'s, 'a> {
         (of_group, in_script): (bool, bool),
     ) -> Result<Self, CommandError> {
         let mut this =
-            Self { group: None, no_ack: false, count: None, block: false, keys: &[], ids: &[] };
+            Self { group: None, no_ack: false, count: None, block: None, keys: &[], ids: &[] };
         let mut rest = &all[1..];
         while let Some((option, behind)) = rest.split_first() {
             rest = match (option, behind) {
@@ -85,10 +87,7 @@ impl<'s, 'a> ReadArguments<'s, 'a> {
                     }
                     let time = number::integer(time)
                         .ok_or("ERR timeout is not an integer or out of range")?;
-                    if time < 0 {
-                        return Err("ERR timeout is negative".into());
-                    }
-                    this.block = true;
+                    this.block = Some(time.try_into().map_err(|_| "ERR timeout is negative")?);
                     behind
                 }
                 (option, [count, behind @ ..]) if is(option, "count") => {
@@ -165,11 +164,16 @@ impl<'a> Execution<'_, 'a> {
     fn xread(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let read = ReadArguments::read(arguments, (false, self.in_script))?;
         let (count, most) = (read.count, self.room());
+        if let Some(time) = self.waits(&read) {
+            let (keys, from) = (self.keep(read.keys), self.keep(&read.positions()));
+            let op = MultiKeyOp::ReadStreams { keys, from, count, most };
+            return self.take_or_wait(op, deadline_after(time), ReplyKind::AllStreams);
+        }
         let query = |(name, from): (&&'a [u8], ReadFrom)| {
             (*name, Query::Stream(StreamQuery::After { name, from, count, most }))
         };
         let queries: Vec<_> = read.keys.iter().zip(read.positions()).map(query).collect();
-        self.batch.read_each(&queries, ReplyKind::Streams { waits: self.waits(read.block) });
+        self.batch.read_each(&queries, ReplyKind::Streams);
         Ok(())
     }
 
@@ -184,18 +188,23 @@ impl<'a> Execution<'_, 'a> {
         };
         let changes: Vec<_> = read.keys.iter().zip(read.positions()).map(change).collect();
         let changes = self.keep(&changes);
-        let waits = self.waits(read.block);
-        if let [change] = changes {
-            let streams = ReplyKind::Streams { waits };
-            return self.change(change.name, Change::Stream(StreamChange::Group(change)), streams);
+        let wait = self.waits(&read);
+        if let (None, [change]) = (wait, changes) {
+            let change = Change::Stream(StreamChange::Group(change));
+            return self.change(read.keys[0], change, ReplyKind::Streams);
         }
         let op = MultiKeyOp::DeliverStreams { keys: self.keep(read.keys), changes, most };
-        self.batch.multi_key(op, ReplyKind::AllStreams { waits });
-        Ok(())
+        match wait {
+            Some(time) => self.take_or_wait(op, deadline_after(time), ReplyKind::AllStreams),
+            None => {
+                self.batch.multi_key(op, ReplyKind::AllStreams);
+                Ok(())
+            }
+        }
     }
 
-    /// Returns whether a command with `BLOCK` would wait. A transaction does not.
-    fn waits(&self, block: bool) -> bool {
-        block && !self.collects && !self.in_transaction
+    /// Returns for how many milliseconds a command waits; nothing if it does not, as in a transaction.
+    fn waits(&self, read: &ReadArguments<'_, '_>) -> Option<u64> {
+        read.block.filter(|_| !self.collects && !self.in_transaction)
     }
 }

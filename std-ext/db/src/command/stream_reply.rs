@@ -6,14 +6,15 @@ use crate::resp::write::RespWriter;
 
 /// The code of the errors that name a group, by which they are counted.
 const NO_GROUP: &str = "NOGROUP";
+/// That of those that end a wait.
+const UNBLOCKED: &str = "UNBLOCKED";
 /// The code of those about arguments.
 const OTHER: &str = "ERR";
 
 fn code(text: &[u8]) -> &'static str {
-    if text.starts_with(NO_GROUP.as_bytes()) { NO_GROUP } else { OTHER }
+    let is = |code: &&str| text.starts_with(code.as_bytes());
+    [NO_GROUP, UNBLOCKED].into_iter().find(is).unwrap_or(OTHER)
 }
-
-const CANNOT_WAIT: &str = "ERR BLOCK is not supported yet, and no entries are there";
 
 /// Writes such an answer. Returns the error if it is one.
 pub(super) fn write_nested(
@@ -80,16 +81,12 @@ impl StreamsReply {
     }
 
     /// Writes the reply. Returns the error if it is one.
-    pub(super) fn write(self, out: &mut RespWriter<'_>, waits: bool) -> Option<&'static str> {
+    pub(super) fn write(self, out: &mut RespWriter<'_>) -> Option<&'static str> {
         if let Some(text) = self.error {
             out.error(&text);
             return Some(code(&text));
         }
         match (self.streams, out.protocol()) {
-            (0, _) if waits => {
-                out.error(CANNOT_WAIT);
-                return Some(CANNOT_WAIT);
-            }
             (0, _) => out.null_array(),
             (streams, Protocol::Two) => out.array(streams),
             (streams, Protocol::Three) => out.map(streams),

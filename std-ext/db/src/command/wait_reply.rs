@@ -1,4 +1,4 @@
-//! A connection whose last command waits for an element (`BLPOP` and its like).
+//! A connection whose last command waits for an element or an entry (`BLPOP`, `XREAD` with `BLOCK` and their like).
 //!
 //! The commands behind it are not executed until it has its reply. Whoever serves the connection polls the
 //! [waiter](Waiter), and calls [`end_wait`] with the outcome.
@@ -53,7 +53,10 @@ pub(crate) fn end_wait(
     let writer = &mut RespWriter::new(&mut reply, connection.protocol);
     match outcome {
         WaitOutcome::Served(served) => {
-            waiting.kind.write(writer, served.answer.answer(), 0);
+            if let Some(error) = waiting.kind.write(writer, served.answer.answer(), 0) {
+                context.scratch.meter.diagnostics.count_error(error.as_bytes());
+                context.scratch.meter.fail(waiting.command.into());
+            }
             (done.lsn, done.shows_data) = (served.lsn, true);
         }
         WaitOutcome::Ended(WaitEnd::TimedOut) => writer.null_array(),

@@ -1,4 +1,4 @@
-//! A command that waits for an element (`BLPOP` and its like).
+//! A command that waits for an element or an entry (`BLPOP`, `XREAD` with `BLOCK` and their like).
 
 use crate::command::diagnostics::WaitingClient;
 use crate::command::reply::ReplyKind;

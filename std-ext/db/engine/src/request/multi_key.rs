@@ -8,7 +8,7 @@ use super::geo::GeoSearch;
 use super::list::{End, ListChange};
 use super::sort::Sort;
 use super::sorted_set::{SortedSetChange, SortedSetSelection};
-use super::stream::GroupChange;
+use super::stream::{GroupChange, ReadFrom};
 use super::value_type::ValueType;
 
 /// An atomic change of several keys: every reader sees all of it or none.
@@ -113,9 +113,21 @@ pub enum MultiKeyOp<'a> {
         /// The answer's reply may take as many bytes.
         most: usize,
     },
+    /// Reads the entries of several streams, each after an ID. [`Answer::Elements`](super::Answer::Elements), of which
+    /// each is the stored answer about a stream that has such entries, or the last one an error;
+    /// [`Answer::Nil`](super::Answer::Nil) if none has any.
+    ReadStreams {
+        /// The keys.
+        keys: &'a [&'a [u8]],
+        /// From where on each is read.
+        from: &'a [ReadFrom],
+        /// How many entries of each at most.
+        count: Option<u64>,
+        /// The answer's reply may take as many bytes.
+        most: usize,
+    },
     /// Delivers entries of several streams to a consumer, as [`GroupAction::Read`](super::GroupAction::Read) does of
-    /// one. [`Answer::Elements`](super::Answer::Elements), of which each is the stored answer about a stream that has
-    /// entries, or the only one an error.
+    /// one. The answer is as that of [`ReadStreams`](Self::ReadStreams).
     DeliverStreams {
         /// The keys.
         keys: &'a [&'a [u8]],
@@ -206,6 +218,7 @@ impl<'a> MultiKeyOp<'a> {
             Self::SetAll(pairs) | Self::SetAllIf { pairs, .. } => (pairs, &[], [None; 2]),
             Self::DeleteAll(keys)
             | Self::PopFirst { keys, .. }
+            | Self::ReadStreams { keys, .. }
             | Self::DeliverStreams { keys, .. } => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
@@ -241,6 +254,7 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
             | Self::PopFirst { .. }
+            | Self::ReadStreams { .. }
             | Self::DeliverStreams { .. }
             | Self::Sort { to: None, .. }
             // As in Redis, although the new name may be longer.

@@ -1,13 +1,36 @@
-//! Delivering the entries of several streams to a consumer.
+//! Reading the entries of several streams, as oneself or as a consumer of a group.
 
 use super::multi_key::ApplyMany;
+use super::read_stream::answer_stream;
 use crate::request::{
     Answer, Change, ElementListBuilder, GroupAction, GroupChange, ReadFrom, RequestError,
-    StreamChange,
+    StreamChange, StreamId, StreamQuery,
 };
+use crate::state::record::Record;
 use crate::state::value::Value;
 
 impl ApplyMany<'_, '_> {
+    /// Answers with the entries of each stream behind an ID, or with the first error.
+    pub(super) fn read_streams(
+        &mut self,
+        (keys, from): (&[&[u8]], &[ReadFrom]),
+        (count, most): (Option<u64>, usize),
+        answer: &mut dyn FnMut(Answer<'_>),
+    ) {
+        let mut all = StreamAnswers::new(most);
+        for (name, from) in keys.iter().zip(from) {
+            let record = self.find_source(name);
+            let stream = match record.as_ref().map(Record::value) {
+                None => None,
+                Some(Value::Stream(stream)) => Some(stream),
+                Some(_) => return answer(Answer::Error(RequestError::WrongType)),
+            };
+            let query = StreamQuery::After { name, from: *from, count, most };
+            answer_stream(stream, query, |made| all.add(made));
+        }
+        all.answer(answer);
+    }
+
     /// Answers with the answers of these changes that have any entries, each stored as one element. All keys are
     /// checked first: if one has no stream, or not the group, nothing is delivered.
     pub(super) fn deliver_streams(
@@ -16,30 +39,31 @@ impl ApplyMany<'_, '_> {
         most: usize,
         answer: &mut dyn FnMut(Answer<'_>),
     ) {
-        let mut all = ElementListBuilder::new(most);
-        let mut stored = Vec::new();
-        let mut add = |made: Answer<'_>| {
-            if let Answer::Elements(list, next) = made {
-                stored.clear();
-                list.store(next, &mut stored);
-                all.push(&stored);
-            }
-        };
+        let mut all = StreamAnswers::new(most);
         for change in changes {
             match self.has_group(change) {
                 Err(error) => return answer(Answer::Error(error)),
                 Ok(true) => {}
                 Ok(false) => {
                     // It changes nothing, and answers why.
-                    self.change(change.name, &of_stream(change), &mut add);
-                    return answer(Answer::Elements(all.list(), 0));
+                    self.change(change.name, &of_stream(change), &mut |made| all.add(made));
+                    return all.answer(answer);
                 }
             }
         }
         for change in changes {
-            self.change(change.name, &of_stream(change), &mut add);
+            self.change(change.name, &of_stream(change), &mut |made| all.add(made));
         }
-        answer(Answer::Elements(all.list(), 0));
+        all.answer(answer);
+    }
+
+    /// Returns the last ID of the stream of a key, if it has one.
+    pub(super) fn last_id(&mut self, key: &[u8]) -> StreamId {
+        let record = self.find_alive(key);
+        match record.as_ref().map(Record::value) {
+            Some(Value::Stream(stream)) => stream.meta().last,
+            _ => StreamId::MIN,
+        }
     }
 
     /// Returns whether the stream has the group, and the ID is one.
@@ -57,4 +81,29 @@ impl ApplyMany<'_, '_> {
 
 fn of_stream<'a>(change: &'a GroupChange<'a>) -> Change<'a> {
     Change::Stream(StreamChange::Group(change))
+}
+
+/// The answers about several streams, each stored as one element.
+struct StreamAnswers {
+    all: ElementListBuilder,
+    stored: Vec<u8>,
+}
+
+impl StreamAnswers {
+    fn new(most: usize) -> Self {
+        Self { all: ElementListBuilder::new(most), stored: Vec::new() }
+    }
+
+    fn add(&mut self, made: Answer<'_>) {
+        if let Answer::Elements(list, next) = made {
+            self.stored.clear();
+            list.store(next, &mut self.stored);
+            self.all.push(&self.stored);
+        }
+    }
+
+    fn answer(&self, answer: &mut dyn FnMut(Answer<'_>)) {
+        let is_nothing = self.all.list().is_empty() && !self.all.is_full();
+        answer(if is_nothing { Answer::Nil } else { Answer::Elements(self.all.list(), 0) });
+    }
 }

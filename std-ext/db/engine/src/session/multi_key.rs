@@ -253,6 +253,9 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             MultiKeyOp::PopFirst { keys, popped, count, most } => {
                 return self.log(|apply| apply.pop_first(keys, (popped, count, most), answer));
             }
+            MultiKeyOp::ReadStreams { keys, from, count, most } => {
+                return self.read_streams((keys, from), (count, most), answer);
+            }
             MultiKeyOp::DeliverStreams { changes, most, .. } => {
                 return self.log(|apply| apply.deliver_streams(changes, most, answer));
             }
@@ -293,6 +296,7 @@ impl<'a, 'c> ApplyMany<'a, 'c> {
             | MultiKeyOp::ClearAll
             | MultiKeyOp::MoveElement { .. }
             | MultiKeyOp::PopFirst { .. }
+            | MultiKeyOp::ReadStreams { .. }
             | MultiKeyOp::DeliverStreams { .. }
             | MultiKeyOp::Sort { .. } => unreachable!("answered by `run`"),
             MultiKeyOp::SwapDatabases(..) => Answer::Error(RequestError::SwapInTransaction),

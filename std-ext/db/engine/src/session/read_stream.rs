@@ -4,7 +4,7 @@ use super::read_stream_group as group;
 use crate::request::{
     Answer, NestedBuilder, ReadFrom, RequestError, StreamId, StreamQuery, StreamRange, stream_key,
 };
-use crate::state::value::stream::{REDIS_NODE, StreamValue, first_of, reply_fields};
+use crate::state::value::stream::{REDIS_NODE, StreamValue, reply_fields, write_entries};
 
 /// Answers a query about a stream, or about a key that is missing.
 pub(super) fn answer_stream(
@@ -22,7 +22,7 @@ pub(super) fn answer_stream(
             return answer(Answer::count(stream.map_or(0, StreamValue::len)));
         }
         (StreamQuery::Range(range, most), stream) => nested(most, &mut |reply| match stream {
-            Some(stream) => write_range(stream, range, reply),
+            Some(stream) => write_entries(stream, range, reply),
             None => reply.array(0),
         }),
         (StreamQuery::After { name, from, count, most }, Some(stream)) => {
@@ -41,7 +41,7 @@ pub(super) fn answer_stream(
             let range = StreamRange { from, to: StreamId::MAX, reverse: false, count };
             nested(most, &mut |reply| {
                 reply.bytes(name);
-                write_range(stream, range, reply);
+                write_entries(stream, range, reply);
             })
         }
         (StreamQuery::After { from: ReadFrom::Refused(error), most, .. }, None) => {
@@ -71,26 +71,6 @@ pub(super) fn answer_stream(
         }
     };
     answer(Answer::Elements(reply.list(), 0));
-}
-
-/// Writes the entries in a range.
-fn write_range(stream: StreamValue<'_>, range: StreamRange, reply: &mut NestedBuilder) {
-    // XRANGE with COUNT 0: the array is empty only if the key is missing.
-    if range.count == Some(0) {
-        return reply.nil_array();
-    }
-    let places = stream.entry_range(range.from, range.to);
-    let count = first_of(places.clone(), range.count).len();
-    let places = if range.reverse {
-        places.end - count..places.end
-    } else {
-        places.start..places.start + count
-    };
-    reply.array(count);
-    stream.visit(places, range.reverse, &mut |name, fields| {
-        reply_fields(stream_key::last_id(name), fields, reply);
-        !reply.is_full()
-    });
 }
 
 /// Writes the properties that both forms of XINFO STREAM begin with.
@@ -138,7 +118,7 @@ fn write_all(stream: StreamValue<'_>, count: Option<u64>, reply: &mut NestedBuil
     write_numbers(stream, reply);
     reply.bytes("entries");
     let (from, to) = (StreamId::MIN, StreamId::MAX);
-    write_range(stream, StreamRange { from, to, reverse: false, count }, reply);
+    write_entries(stream, StreamRange { from, to, reverse: false, count }, reply);
     reply.bytes("groups");
     group::write_all_groups(stream, count, reply);
 }

@@ -1,4 +1,4 @@
-//! Waiting for elements: see [`waiters`](crate::state::waiters).
+//! Waiting for elements and entries: see [`waiters`](crate::state::waiters).
 
 use super::Session;
 use super::multi_key::{ApplyMany, advance, lock_shards};
@@ -10,8 +10,9 @@ use crate::state::waiters::{WaitEnd, Waiter};
 use std::sync::Arc;
 
 impl Session {
-    /// Takes elements, or moves one, as the operation says. If there is none, waits for one: then `answer` is not
-    /// called, and the result has a waiter. The caller [forgets](Self::forget_waiter) the waiter in the end.
+    /// Takes elements, moves one, or reads entries of streams, as the operation says. If there is nothing, waits for it:
+    /// then `answer` is not called, and the result has a waiter. The caller [forgets](Self::forget_waiter) the waiter in
+    /// the end. Of an operation that cannot wait, the answer is that there is nothing.
     ///
     /// Otherwise as for [`execute`](Self::execute): the log entry must be committed before the answer is shown.
     pub fn take_or_wait(
@@ -19,17 +20,21 @@ impl Session {
         op: MultiKeyOp<'_>,
         answer: &mut dyn FnMut(Answer<'_>),
     ) -> (Lsn, Option<Arc<Waiter>>) {
-        let Some(wanted) = Wanted::of(op) else {
-            return (self.multi_key(op, answer, None), None);
-        };
-        // One that moves an element waits for its first key alone.
         let from = op.keys().next();
-        let keys = if let MultiKeyOp::PopFirst { keys, .. } = op { keys } else { from.as_slice() };
+        let keys = match op {
+            MultiKeyOp::PopFirst { keys, .. }
+            | MultiKeyOp::ReadStreams { keys, .. }
+            | MultiKeyOp::DeliverStreams { keys, .. } => keys,
+            // One that moves an element waits for its first key alone.
+            MultiKeyOp::MoveElement { .. } => from.as_slice(),
+            op => return (self.multi_key(op, answer, None), None),
+        };
         let mut waiter = None;
         let database = self.database;
-        // Under the locks under which the keys were found empty: no element comes between.
+        // Under the locks under which the keys were found empty: nothing comes between.
         let wait = &mut |apply: &mut ApplyMany<'_, '_>| {
-            let new = Waiter::new(database, keys, wanted.clone());
+            let Some(wanted) = Wanted::of(op, &mut |key| apply.last_id(key)) else { return };
+            let new = Waiter::new(database, keys, wanted);
             for key in keys {
                 apply.core(key).waiters.add(&new, key);
             }

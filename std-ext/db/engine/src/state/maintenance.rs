@@ -85,13 +85,23 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     }
     let frees_blocks = core.has_blocks_to_free();
     let more = expire_fields(state, number, &mut core) || frees_blocks;
+    let more = expire_keys(state, number, &mut core) || more;
+    if core.waiters.has_ready() {
+        let time = core.advance_time(state.clock.now());
+        state.serve_gone((number, &mut core), time);
+    }
+    more
+}
+
+fn expire_keys(state: &State, number: usize, core: &mut Core) -> bool {
+    let shard = &state.shards[number];
     if shard.stats().keys_with_ttl() == 0 {
-        return more;
+        return false;
     }
     // Read under the lock: a follower's time may go back.
-    let time = state.removal_time(&mut core);
+    let time = state.removal_time(core);
     let (mut expired, mut ending): (Vec<Record>, usize) = (Vec::new(), 0);
-    core.expire_cursor = scan_buckets(&core, core.expire_cursor, |record| {
+    core.expire_cursor = scan_buckets(core, core.expire_cursor, |record| {
         ending += usize::from(record.expires_at().is_some());
         if record.is_expired(time) {
             expired.push(record);
@@ -104,11 +114,11 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
         core.remove(record);
     }
     // No log entry: replay, and a follower, expire the keys by themselves.
-    state.log_and_publish(shard, &mut core, time, &[]);
-    state.shrink(shard, &mut core);
+    state.log_and_publish(shard, core, time, &[]);
+    state.shrink(shard, core);
     // Relaxed: a count.
     state.expired.fetch_add(number as u64, Ordering::Relaxed);
-    number * 4 > ending || more
+    number * 4 > ending
 }
 
 /// Moves some records of all shards out of slabs that are used little. Returns whether it has moved any.

@@ -393,7 +393,7 @@ impl State {
         if let Some(invalidation) = invalidation {
             self.invalidate(&invalidation);
         }
-        core.waiters.tell_served(entry);
+        core.waiters.tell_served(shard.stats().published_lsn());
         entry
     }
 
@@ -473,8 +473,8 @@ impl State {
         if let Some(invalidation) = invalidation {
             self.invalidate(&invalidation);
         }
-        for (_, core) in cores.iter_mut() {
-            core.waiters.tell_served(entry);
+        for (number, core) in cores.iter_mut() {
+            core.waiters.tell_served(self.shards[*number].stats().published_lsn());
         }
         entry
     }

@@ -420,7 +420,7 @@ impl Core {
     ) {
         self.count_inserted(new, old);
         self.writer.insert(new, ());
-        // Every value of a key comes here: by a push, a rename, a copy, a dump.
+        // Every value of a key comes here, by a push, a rename, a copy or a dump, and goes by one of the removals below.
         self.waiters.note(new);
         match old {
             Some(record) => self.retire(step(record)),
@@ -436,6 +436,7 @@ impl Core {
         let was_there = self.writer.remove(record.key());
         debug_assert!(was_there, "a record is removed twice, and would be freed twice");
         self.count_removed(record);
+        self.waiters.note(record);
         self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
     }
 
@@ -443,6 +444,7 @@ impl Core {
     pub(crate) fn remove_moved(&mut self, record: Record) {
         self.writer.remove(record.key());
         self.count_removed(record);
+        self.waiters.note(record);
         self.retire(Undo::Removed { record, moved_out: true, moved_in: false });
     }
 
@@ -468,6 +470,7 @@ impl Core {
         self.writer.clear();
         for record in all {
             self.count_removed(record);
+            self.waiters.note(record);
             self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
         }
         self.writer.shrink_to_fit();
@@ -571,17 +574,12 @@ impl Core {
         (self.watched_keys, other.watched_keys) = (of_other, of_self);
     }
 
-    /// Swaps the waiters of two shards whose databases were swapped: they stay with the number of their database. Notes
-    /// the keys that have a value there.
+    /// Swaps the waiters of two shards whose databases were swapped: they stay with the number of their database. Their
+    /// keys have other values there.
     pub(super) fn swap_waiters(&mut self, other: &mut Self) {
         self.waiters.swap(&mut other.waiters);
-        for core in [self, other] {
-            if !core.waiters.is_empty() {
-                let mut waiters = std::mem::take(&mut core.waiters);
-                waiters.note_where(|key| core.find(key));
-                core.waiters = waiters;
-            }
-        }
+        self.waiters.note_all();
+        other.waiters.note_all();
     }
 
     /// Returns the counts of this shard's slots; nothing without a cluster.

@@ -2,7 +2,7 @@
 
 use super::collection::{Collection, CollectionEdit, Form};
 use crate::request::stream_key::{self, PendingEntry, StreamGroup, StreamMeta};
-use crate::request::{NestedBuilder, StreamId};
+use crate::request::{NestedBuilder, StreamId, StreamRange};
 use crate::state::tree::Key;
 use std::ops::Range;
 
@@ -270,4 +270,28 @@ pub(crate) fn reply_fields(id: StreamId, fields: &[u8], reply: &mut NestedBuilde
     let fields = stream_key::entry_fields(fields);
     reply.array(fields.clone().count());
     fields.for_each(|field| reply.bytes(field));
+}
+
+/// Writes the entries in a range.
+pub(crate) fn write_entries(
+    stream: StreamValue<'_>,
+    range: StreamRange,
+    reply: &mut NestedBuilder,
+) {
+    // XRANGE with COUNT 0: the array is empty only if the key is missing.
+    if range.count == Some(0) {
+        return reply.nil_array();
+    }
+    let places = stream.entry_range(range.from, range.to);
+    let count = first_of(places.clone(), range.count).len();
+    let places = if range.reverse {
+        places.end - count..places.end
+    } else {
+        places.start..places.start + count
+    };
+    reply.array(count);
+    stream.visit(places, range.reverse, &mut |name, fields| {
+        reply_fields(stream_key::last_id(name), fields, reply);
+        !reply.is_full()
+    });
 }

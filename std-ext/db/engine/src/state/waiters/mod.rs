@@ -1,4 +1,4 @@
-//! Clients that wait until a key has an element (`BLPOP` and its like).
+//! Clients that wait until a key has an element (`BLPOP` and its like) or an entry (`XREAD` with `BLOCK`).
 //!
 //! A [`Waiter`] is in the queue of each of its keys, in the [table](table) of the key's shard. It is put there under
 //! the same locks under which its keys were found empty, so no element can come between. The change that makes an
@@ -12,7 +12,10 @@
 //! A waiter that moves its element to another list (`BLMOVE`) needs the locks of both shards, which whoever added the
 //! element may not take while holding one of them. Such a waiter is served right after that lock was released, before
 //! the reply to that change. Waiters behind it are served after it.
+//!
+//! [Readers](readers) of streams take nothing from each other, unless they are of one group.
 
+mod readers;
 pub mod serve;
 pub mod table;
 pub mod waiter;

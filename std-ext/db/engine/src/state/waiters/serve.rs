@@ -68,11 +68,29 @@ impl State {
                 let is_long = self.serve_key(core, (database, time), &key, &mut entry, moves);
                 if entry.len() > head {
                     self.log_and_publish(&self.shards[*number], core, time, &entry);
+                } else {
+                    // Readers have got what was published before.
+                    core.waiters.tell_served(self.shards[*number].stats().published_lsn());
                 }
                 if !is_long {
                     break;
                 }
             }
+        }
+    }
+
+    /// Serves the waiters for keys of a locked shard that were removed without a log entry, or with one of its own. All
+    /// changes are published.
+    pub(crate) fn serve_gone(&self, (number, core): (usize, &mut Core), time: u64) {
+        while core.waiters.has_ready() {
+            let (mut entry, mut moves) = (Vec::new(), VecDeque::new());
+            self.begin_entry(number, &mut entry);
+            let head = entry.len();
+            let of = (self.database_of(number), time);
+            self.serve_shard(core, of, &mut entry, &mut moves);
+            // Whoever has added an element serves those who move it.
+            let changes = if entry.len() > head { &entry[..] } else { &[] };
+            self.log_and_publish(&self.shards[number], core, time, changes);
         }
     }
 
@@ -85,6 +103,9 @@ impl State {
         log: &mut Vec<u8>,
         moves: &mut VecDeque<MoveKey>,
     ) -> bool {
+        if self.serve_readers(core, time, key, log) {
+            return true;
+        }
         while let Some(waiter) = first_waiter(core, time, key) {
             let Wanted::Pop(popped, count) = waiter.wanted() else {
                 moves.push_back((database, key.into()));

@@ -1,6 +1,6 @@
 //! The waiters of a shard, by key.
 
-use super::waiter::{Served, WaitEnd, WaitOutcome, Waiter};
+use super::waiter::{Served, WaitEnd, WaitOutcome, Waiter, Wanted};
 use crate::request::ValueType;
 use crate::state::record::Record;
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +15,7 @@ pub struct Waiters(Option<Box<WaitTable>>);
 struct WaitTable {
     /// The queue of each key, by the waiters' tickets. Some may have ended, until their clients remove them.
     queues: HashMap<Box<[u8]>, WaitQueue>,
-    /// The keys with a waiter that have got a value, in order: elements may be available.
+    /// The keys with a waiter that have got a value or lost it, in order: elements may be available.
     ready: Vec<ReadyKey>,
     /// What waiters have got by changes that are not published yet.
     served: Vec<(Arc<Waiter>, Served)>,
@@ -24,13 +24,33 @@ struct WaitTable {
 /// The waiters of a key.
 #[derive(Default)]
 struct WaitQueue {
-    waiters: BTreeMap<u64, Arc<Waiter>>,
+    /// Those who take an element.
+    takers: BTreeMap<u64, Arc<Waiter>>,
+    /// Those who read entries.
+    readers: BTreeMap<u64, Arc<Waiter>>,
     /// Whether the key is among those that are ready.
     is_ready: bool,
 }
 
-/// A key that has got a value, behind a number that says in which order such keys of all shards have got theirs.
+impl WaitQueue {
+    fn is_empty(&self) -> bool {
+        self.takers.is_empty() && self.readers.is_empty()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Waiter>> {
+        self.takers.values().chain(self.readers.values())
+    }
+}
+
+/// A key that has got or lost a value, behind a number that says in which order such keys of all shards did.
 pub(super) type ReadyKey = (u64, Box<[u8]>);
+
+/// Returns the number of the next key that is ready.
+fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: it orders the keys of one thread, which holds the locks of their shards.
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
 
 impl Waiters {
     /// Whether nobody waits, and nothing is left to do for those who did.
@@ -39,28 +59,35 @@ impl Waiters {
         self.0.is_none()
     }
 
-    /// Notes that the map has got this record.
+    /// Notes that the map has got this record, or has lost it.
     #[inline(always)]
     pub(crate) fn note(&mut self, record: Record) {
         if self.0.is_some() {
-            self.note_record(record);
+            self.note_key(record.key());
         }
     }
 
     #[cold]
-    fn note_record(&mut self, record: Record) {
-        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    fn note_key(&mut self, key: &[u8]) {
         let Some(table) = &mut self.0 else { return };
-        let key = record.key();
         if let Some(queue) = table.queues.get_mut(key)
             && !std::mem::replace(&mut queue.is_ready, true)
         {
-            // Relaxed: it orders the keys of one thread, which holds the locks of their shards.
-            table.ready.push((NUMBERS.fetch_add(1, Ordering::Relaxed), key.into()));
+            table.ready.push((next_number(), key.into()));
         }
     }
 
-    /// Whether a key has got a value since the last [`take_ready`](Self::take_ready).
+    /// Notes all keys with waiters.
+    pub(crate) fn note_all(&mut self) {
+        let Some(table) = &mut self.0 else { return };
+        for (key, queue) in &mut table.queues {
+            if !std::mem::replace(&mut queue.is_ready, true) {
+                table.ready.push((next_number(), key.clone()));
+            }
+        }
+    }
+
+    /// Whether a key has got or lost a value since the last [`take_ready`](Self::take_ready).
     #[inline(always)]
     pub(crate) fn has_ready(&self) -> bool {
         self.0.as_ref().is_some_and(|table| !table.ready.is_empty())
@@ -88,15 +115,18 @@ impl Waiters {
     pub(crate) fn add(&mut self, waiter: &Arc<Waiter>, key: &[u8]) {
         let table = self.0.get_or_insert_default();
         let queue = table.queues.entry(key.into()).or_default();
-        queue.waiters.insert(waiter.ticket(), Arc::clone(waiter));
+        let reads = matches!(waiter.wanted(), Wanted::Entries(_));
+        let queue = if reads { &mut queue.readers } else { &mut queue.takers };
+        queue.insert(waiter.ticket(), Arc::clone(waiter));
     }
 
     /// Removes a waiter from the queue of a key, if it is there.
     pub(crate) fn remove(&mut self, waiter: &Waiter, key: &[u8]) {
         let Some(table) = &mut self.0 else { return };
         if let Some(queue) = table.queues.get_mut(key) {
-            queue.waiters.remove(&waiter.ticket());
-            if queue.waiters.is_empty() {
+            queue.takers.remove(&waiter.ticket());
+            queue.readers.remove(&waiter.ticket());
+            if queue.is_empty() {
                 table.queues.remove(key);
             }
         }
@@ -105,17 +135,24 @@ impl Waiters {
 
     /// Returns the first waiter for a value of this type. Removes those before it that have ended.
     pub(super) fn first(&mut self, key: &[u8], value_type: ValueType) -> Option<Arc<Waiter>> {
-        let queue = &mut self.0.as_mut()?.queues.get_mut(key)?.waiters;
-        while queue.first_key_value().is_some_and(|(_, waiter)| !waiter.waits()) {
-            queue.pop_first();
+        let queue = self.0.as_mut()?.queues.get_mut(key)?;
+        while queue.takers.first_key_value().is_some_and(|(_, waiter)| !waiter.waits()) {
+            queue.takers.pop_first();
         }
         let is_wanted =
             |waiter: &&Arc<Waiter>| waiter.waits() && waiter.wanted().value_type() == value_type;
-        let first = queue.values().find(is_wanted).cloned();
+        let first = queue.takers.values().find(is_wanted).cloned();
         if queue.is_empty() {
             self.0.as_mut()?.queues.remove(key);
         }
         first
+    }
+
+    /// Returns those who wait for entries of a key, in the order in which they came.
+    pub(super) fn readers(&self, key: &[u8]) -> Vec<Arc<Waiter>> {
+        let queue = self.0.as_ref().and_then(|table| table.queues.get(key));
+        let readers = queue.into_iter().flat_map(|queue| queue.readers.values());
+        readers.filter(|reader| reader.waits()).cloned().collect()
     }
 
     /// Notes what a waiter has got, until the change is published that took it.
@@ -123,7 +160,7 @@ impl Waiters {
         self.0.get_or_insert_default().served.push((waiter, served));
     }
 
-    /// Tells waiters what they have got, by the entry of this number.
+    /// Tells waiters what they have got. This entry is the last one of their shard.
     #[inline(always)]
     pub(crate) fn tell_served(&mut self, entry: u64) {
         if self.0.is_some() {
@@ -153,7 +190,7 @@ impl Waiters {
         table.queues.retain(|key, queue| {
             let is_gone = gone(key);
             if is_gone {
-                queue.waiters.values().for_each(|waiter| _ = waiter.end(why));
+                queue.all().for_each(|waiter| _ = waiter.end(why));
             }
             !is_gone
         });
@@ -163,15 +200,6 @@ impl Waiters {
     /// Swaps the waiters of two shards.
     pub(crate) fn swap(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.0, &mut other.0);
-    }
-
-    /// Notes all keys with waiters for which `find` returns a record.
-    pub(crate) fn note_where(&mut self, find: impl Fn(&[u8]) -> Option<Record>) {
-        let Some(table) = &self.0 else { return };
-        let found: Vec<Record> = table.queues.keys().filter_map(|key| find(key)).collect();
-        for record in found {
-            self.note(record);
-        }
     }
 
     fn shrink(&mut self) {
@@ -186,7 +214,7 @@ impl Waiters {
     pub fn len(&self) -> (usize, usize) {
         let queues = self.0.as_ref().map(|table| &table.queues);
         queues.map_or((0, 0), |queues| {
-            (queues.len(), queues.values().map(|queue| queue.waiters.len()).sum())
+            (queues.len(), queues.values().map(|queue| queue.all().count()).sum())
         })
     }
 }

@@ -1,8 +1,11 @@
 //! One client that waits.
 
+use super::readers::StreamReader;
 use crate::lock::lock;
 use crate::log::{Epoch, Lsn};
-use crate::request::{Answer, ElementList, End, MultiKeyOp, Popped, RequestError, ValueType};
+use crate::request::{
+    Answer, ElementList, End, MultiKeyOp, Popped, RequestError, StreamId, ValueType,
+};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -101,7 +104,7 @@ struct Mailbox {
     waker: Option<Waker>,
 }
 
-/// A client that waits for an element of the first of its keys that has one.
+/// A client that waits for an element of the first of its keys that has one, or for entries.
 #[derive(Debug)]
 pub struct Waiter {
     /// Whether it still waits. Who changes that decides what the outcome is.
@@ -152,7 +155,8 @@ impl Waiter {
     pub fn bytes(&self) -> usize {
         // A key is here and in the table of its shard.
         let keys = self.keys.iter().map(|key| 2 * key.len() + KEY_BYTES);
-        WAITER_BYTES + keys.sum::<usize>()
+        let wanted = if let Wanted::Entries(reader) = &self.wanted { reader.bytes() } else { 0 };
+        WAITER_BYTES + wanted + keys.sum::<usize>()
     }
 
     /// Returns whether nobody has decided yet how this ends.
@@ -214,17 +218,19 @@ pub(crate) enum Wanted {
     Pop(Popped, usize),
     /// The element at an end of a list, which it puts at an end of that of another key.
     Move { take: End, to: Box<[u8]>, put: End },
+    /// Entries of the first of its keys that has new ones.
+    Entries(StreamReader),
 }
 
 impl Wanted {
-    /// Returns what an operation takes, if it can wait for that.
-    pub(crate) fn of(op: MultiKeyOp<'_>) -> Option<Self> {
+    /// Returns what an operation takes, if it can wait for that. `last` returns the last ID of the stream of a key.
+    pub(crate) fn of(op: MultiKeyOp<'_>, last: &mut dyn FnMut(&[u8]) -> StreamId) -> Option<Self> {
         match op {
             MultiKeyOp::PopFirst { popped, count, .. } => Some(Self::Pop(popped, count)),
             MultiKeyOp::MoveElement { take, to, put, .. } => {
                 Some(Self::Move { take, to: to.into(), put })
             }
-            _ => None,
+            op => StreamReader::of(op, last).map(Self::Entries),
         }
     }
 
@@ -233,6 +239,7 @@ impl Wanted {
         match self {
             Self::Pop(popped, _) => popped.value_type(),
             Self::Move { .. } => ValueType::List,
+            Self::Entries(_) => ValueType::Stream,
         }
     }
 }
