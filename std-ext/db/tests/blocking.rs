@@ -1,6 +1,6 @@
 //! builds: asan tsan
 //!
-//! Commands that wait until a key has an element, over sockets and with several threads.
+//! Commands that wait until a key has an element or an entry, over sockets and with several threads.
 
 mod support;
 
@@ -464,4 +464,189 @@ fn each_element_is_delivered_once() {
     let delivered = delivered.into_inner().unwrap();
     assert_eq!(delivered.len(), ELEMENTS, "elements are lost");
     assert!(delivered.values().all(|times| *times == 1), "an element is delivered twice");
+}
+
+/// Returns the reply of XREAD about one stream: the numbers of its entries, each with the field `f` and its number.
+fn entries(name: &str, numbers: &[usize]) -> Vec<u8> {
+    let entry = |n: &usize| {
+        let fields = array(&["f", &n.to_string()]);
+        [b"*2\r\n", &bulk(format!("{n}-0").as_bytes())[..], &fields].concat()
+    };
+    let all: Vec<u8> = numbers.iter().flat_map(entry).collect();
+    let count = format!("*{}\r\n", numbers.len());
+    [b"*1\r\n*2\r\n", &bulk(name.as_bytes())[..], count.as_bytes(), &all].concat()
+}
+
+#[test]
+fn readers_of_streams_get_what_is_new_to_them() {
+    let running = start();
+    let mut control = running.client();
+    let add = |control: &mut Client, n: usize| {
+        ask(control, &format!("XADD s {n}-0 f {n}"), bulk(format!("{n}-0").as_bytes()));
+    };
+    add(&mut control, 1);
+    ask(&mut control, "XGROUP CREATE s g $", "+OK\r\n");
+    ask(&mut control, "XREAD BLOCK 0 STREAMS s 0", entries("s", &[1]));
+    let lines = [
+        "XREAD BLOCK 0 STREAMS s $",
+        "XREAD BLOCK 0 STREAMS t s $ 1-0",
+        "XREAD BLOCK 0 STREAMS s 2-0",
+        "XREADGROUP GROUP g one BLOCK 0 STREAMS s >",
+        "XREADGROUP GROUP g two BLOCK 0 STREAMS s >",
+    ];
+    let all = lines.iter().enumerate().map(|(n, line)| waiting(&running, &mut control, line, n));
+    let mut all: Vec<Client> = all.collect();
+    add(&mut control, 2);
+    for at in [0, 1, 3] {
+        all[at].expect(entries("s", &[2]));
+    }
+    blocked(&mut control, 2);
+    // All of a transaction comes at once, and an entry that it removes again does not come.
+    let all_of = "MULTI\nXADD s 3-0 f 3\nXDEL s 3-0\nXADD s 4-0 f 4\nXADD s 5-0 f 5\nEXEC";
+    send(&mut control, all_of);
+    let replies = [bulk(b"3-0"), b":1\r\n".to_vec(), bulk(b"4-0"), bulk(b"5-0")].concat();
+    control.expect([&b"+OK\r\n"[..], &b"+QUEUED\r\n".repeat(4), b"*4\r\n", &replies].concat());
+    for at in [2, 4] {
+        all[at].expect(entries("s", &[4, 5]));
+    }
+    let pending = reply(&mut control, "XPENDING s g");
+    assert!(pending.starts_with("*4\r\n:3\r\n"), "{pending}");
+    blocked(&mut control, 0);
+}
+
+#[test]
+fn readers_of_a_group_learn_that_it_is_gone() {
+    const NO_STREAM: &str = "-UNBLOCKED the stream key no longer exists\r\n";
+    const NO_GROUP: &str =
+        "-NOGROUP the consumer group this client was blocked on no longer exists\r\n";
+    let running = start();
+    let mut control = running.client();
+    for (lines, wanted) in [
+        ("DEL s", NO_STREAM),
+        ("SET s x", NO_STREAM),
+        ("RENAME s t", NO_STREAM),
+        ("FLUSHALL", NO_STREAM),
+        ("PEXPIRE s 1", NO_STREAM),
+        ("SWAPDB 0 1", NO_STREAM),
+        ("XGROUP DESTROY s g", NO_GROUP),
+        ("MULTI\nDEL s\nXADD s 9-0 f 9\nEXEC", NO_GROUP),
+    ] {
+        reply(&mut control, "FLUSHALL");
+        reply(&mut control, "XGROUP CREATE s g $ MKSTREAM");
+        // One that reads without a group waits on.
+        let mut reader = waiting(&running, &mut control, "XREAD BLOCK 0 STREAMS s $", 0);
+        let line = "XREADGROUP GROUP g one BLOCK 0 STREAMS s >";
+        let mut client = waiting(&running, &mut control, line, 1);
+        for line in lines.lines() {
+            reply(&mut control, line);
+        }
+        client.expect(wanted);
+        if !lines.contains("XADD") {
+            blocked(&mut control, 1);
+            reply(&mut control, "DEL s");
+            reply(&mut control, "XADD s 9-0 f 9");
+        }
+        reader.expect(entries("s", &[9]));
+        blocked(&mut control, 0);
+    }
+    let stats = reply(&mut control, "INFO errorstats");
+    assert!(stats.contains("errorstat_UNBLOCKED:count=6"), "{stats}");
+}
+
+#[test]
+fn waits_for_entries_end_in_time() {
+    let running = start();
+    let mut control = running.client();
+    ask(&mut control, "XREAD BLOCK 1 STREAMS s $", "*-1\r\n");
+    ask(&mut control, "XREAD BLOCK -1 STREAMS s $", "-ERR timeout is negative\r\n");
+    ask(&mut control, "SET s x", "+OK\r\n");
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    ask(&mut control, "XREAD BLOCK 0 STREAMS s $", wrong);
+    ask(&mut control, "DEL s", ":1\r\n");
+    let transaction = "MULTI\nXREAD BLOCK 0 STREAMS s $\nEXEC";
+    send(&mut control, transaction);
+    control.expect("+OK\r\n+QUEUED\r\n*1\r\n*-1\r\n");
+    // What follows the command waits with it.
+    let mut client = waiting(&running, &mut control, "XREAD BLOCK 0 STREAMS s $\nPING", 0);
+    ask(&mut control, "XADD s 1-0 f 1", bulk(b"1-0"));
+    client.expect([entries("s", &[1]), b"+PONG\r\n".to_vec()].concat());
+}
+
+/// Adds entries to two streams while clients read them, alone and in groups. Each of the former gets each entry once and
+/// in order; each group delivers each entry to one of its consumers.
+#[test]
+fn each_reader_gets_each_entry_and_each_group_delivers_it_once() {
+    const ENTRIES: usize = 300;
+    let running = start();
+    let mut control = running.client();
+    for (stream, group) in [("a", "g"), ("a", "h"), ("b", "g"), ("b", "h")] {
+        reply(&mut control, &format!("XGROUP CREATE {stream} {group} $ MKSTREAM"));
+    }
+    /// Returns the IDs in a reply, each behind the name of its stream.
+    fn ids(reply: &str) -> Vec<(String, usize)> {
+        let (mut stream, mut all) = (String::new(), Vec::new());
+        for line in reply.lines() {
+            match line.strip_suffix("-0").map(str::parse) {
+                Some(Ok(number)) => all.push((stream.clone(), number)),
+                _ if line == "a" || line == "b" => stream = line.to_owned(),
+                _ => {}
+            }
+        }
+        all
+    }
+    let wanted: Vec<(String, usize)> =
+        ["a", "b"].iter().flat_map(|name| (1..=ENTRIES).map(|n| ((*name).to_owned(), n))).collect();
+    let delivered = Mutex::new(BTreeMap::<(char, String, usize), usize>::new());
+    thread::scope(|scope| {
+        let (running, wanted, delivered) = (&running, &wanted, &delivered);
+        for _ in 0..2 {
+            scope.spawn(move || {
+                let (mut client, mut last) =
+                    (running.client(), BTreeMap::from([("a", 0), ("b", 0)]));
+                let mut all = Vec::new();
+                while all.len() < wanted.len() {
+                    let line = format!(
+                        "XREAD BLOCK 0 COUNT 3 STREAMS a b {}-0 {}-0",
+                        last["a"], last["b"]
+                    );
+                    for (stream, number) in ids(&reply(&mut client, &line)) {
+                        *last.get_mut(&*stream).unwrap() = number;
+                        all.push((stream, number));
+                    }
+                }
+                // In the order of their streams: within one, they came in order.
+                all.sort_by(|(one, _), (other, _)| one.cmp(other));
+                assert_eq!(all, *wanted);
+            });
+        }
+        for (group, consumer) in [('g', 1), ('g', 2), ('h', 1), ('h', 2), ('h', 3)] {
+            scope.spawn(move || {
+                let mut client = running.client();
+                let line = format!(
+                    "XREADGROUP GROUP {group} {consumer} BLOCK 200 COUNT 2 STREAMS a b > >"
+                );
+                loop {
+                    let got = ids(&reply(&mut client, &line));
+                    let mut delivered = delivered.lock().unwrap();
+                    for (stream, number) in got {
+                        *delivered.entry((group, stream, number)).or_default() += 1;
+                    }
+                    if delivered.len() == 2 * wanted.len() {
+                        break;
+                    }
+                }
+            });
+        }
+        for stream in ["a", "b"] {
+            scope.spawn(move || {
+                let mut client = running.client();
+                for n in 1..=ENTRIES {
+                    reply(&mut client, &format!("XADD {stream} {n}-0 f {n}"));
+                }
+            });
+        }
+    });
+    let delivered = delivered.into_inner().unwrap();
+    assert!(delivered.values().all(|count| *count == 1), "an entry was delivered twice");
+    blocked(&mut control, 0);
 }

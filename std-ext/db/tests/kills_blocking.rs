@@ -2,6 +2,7 @@
 //!
 //! The program is killed at random times while clients push elements and others wait for them, again and again. Each
 //! element whose push was acknowledged is delivered once, or is still there, or was on its way to a client that waited.
+//! What readers of a stream have got is there afterwards; what a consumer has got is pending, and no other one gets it.
 //!
 //! `HEDGEROW_DB_KILLS` is the number of rounds.
 #![cfg(unix)]
@@ -26,7 +27,7 @@ use support::command;
 
 const ROUNDS: &str = "HEDGEROW_DB_KILLS";
 const PUSHERS: usize = 3;
-const TAKERS: usize = 9;
+const TAKERS: usize = 12;
 const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
 
 /// Killed when dropped, at the latest.
@@ -84,7 +85,7 @@ impl Drop for Program {
     }
 }
 
-/// Returns the bulk strings of a reply; none for an integer or a null.
+/// Returns the bulk strings of a reply; none for an integer, a null or OK.
 fn answer(client: &mut BufReader<TcpStream>) -> io::Result<Vec<String>> {
     let mut line = String::new();
     client.read_line(&mut line)?;
@@ -93,7 +94,7 @@ fn answer(client: &mut BufReader<TcpStream>) -> io::Result<Vec<String>> {
     }
     let (kind, rest) = line.trim_end().split_at(1);
     match (kind, rest.parse::<i64>()) {
-        ("$" | "*", Ok(-1)) | (":", _) => Ok(Vec::new()),
+        ("$" | "*", Ok(-1)) | (":" | "+", _) => Ok(Vec::new()),
         ("$", Ok(length)) => {
             let mut bytes = vec![0; length.cast_unsigned() as usize + 2];
             client.read_exact(&mut bytes)?;
@@ -120,6 +121,11 @@ struct Story {
     acknowledged: BTreeSet<String>,
     sent: BTreeSet<String>,
     delivered: BTreeSet<String>,
+    /// Entries of the stream whose addition was acknowledged, those that readers have got, and those that consumers of
+    /// the group have got.
+    added: BTreeSet<String>,
+    read: BTreeSet<String>,
+    consumed: BTreeSet<String>,
     /// Elements that clients may have got without having read the reply.
     on_their_way: usize,
 }
@@ -127,6 +133,12 @@ struct Story {
 fn push(program: &Program, name: &str, story: &Mutex<Story>) -> io::Result<()> {
     let mut client = program.client()?;
     for number in 0.. {
+        if number % 4 == 3 {
+            let element = format!("{name}.{number}.0");
+            request(&mut client, &[b"XADD", b"s", b"*", b"f", element.as_bytes()])?;
+            story.lock().unwrap().added.insert(element);
+            continue;
+        }
         // Some pushes add several elements at once.
         let elements: Vec<String> =
             (0..=number % 3).map(|at| format!("{name}.{number}.{at}")).collect();
@@ -145,6 +157,9 @@ fn take(
     random: &mut Random,
     story: &Mutex<Story>,
 ) -> io::Result<()> {
+    if taker % 3 == 2 {
+        return read(program, taker, random, story);
+    }
     let mut client = program.client()?;
     loop {
         let words: &[&[u8]] = match taker % 4 {
@@ -175,6 +190,39 @@ fn take(
     }
 }
 
+/// As `take`, of the stream: as a consumer of the group, or without one.
+fn read(
+    program: &Program,
+    taker: usize,
+    random: &mut Random,
+    story: &Mutex<Story>,
+) -> io::Result<()> {
+    let mut client = program.client()?;
+    let consumer = taker.to_string();
+    let (consumes, group) = (taker % 2 == 0, [&b"GROUP"[..], b"g", consumer.as_bytes()]);
+    let mut words: Vec<&[u8]> = if consumes { vec![b"XREADGROUP"] } else { vec![b"XREAD"] };
+    words.extend(group.iter().filter(|_| consumes));
+    let from: &[u8] = if consumes { b">" } else { b"$" };
+    words.extend::<[&[u8]; 7]>([b"COUNT", b"2", b"BLOCK", b"0", b"STREAMS", b"s", from]);
+    loop {
+        if random.below(50) == 0 {
+            client.get_mut().write_all(&command(&words))?;
+            thread::sleep(Duration::from_micros(random.below(500)));
+            client = program.client()?;
+            continue;
+        }
+        let got = request(&mut client, &words)?;
+        let mut story = story.lock().unwrap();
+        for element in got.into_iter().filter(|word| word.contains('.')) {
+            if consumes {
+                assert!(story.consumed.insert(element.clone()), "{element} is delivered twice");
+            } else {
+                story.read.insert(element);
+            }
+        }
+    }
+}
+
 #[test]
 fn elements_survive_kills() {
     let rounds = env::var(ROUNDS).map_or(12, |rounds| rounds.parse().unwrap());
@@ -186,6 +234,10 @@ fn elements_survive_kills() {
     for round in 0..rounds {
         let (program, story) =
             (Program::serving(folder.path(), round), Mutex::new(std::mem::take(&mut all)));
+        if round == 0 {
+            let create: [&[u8]; 6] = [b"XGROUP", b"CREATE", b"s", b"g", b"$", b"MKSTREAM"];
+            assert!(request(&mut program.client().unwrap(), &create).is_ok());
+        }
         let pause = Duration::from_millis(30 + random.below(150));
         let seeds: Vec<u64> = (0..TAKERS).map(|_| random.below(u64::MAX)).collect();
         thread::scope(|scope| {
@@ -206,7 +258,9 @@ fn elements_survive_kills() {
         all = story.into_inner().unwrap();
         check(&Program::serving(folder.path(), round + 1), &mut all);
     }
-    assert!(all.delivered.len() > 10 * rounds as usize, "hardly anything was delivered");
+    for delivered in [&all.delivered, &all.read, &all.consumed] {
+        assert!(delivered.len() > 10 * rounds as usize, "hardly anything was delivered");
+    }
 }
 
 /// Checks that each element that was pushed is in one place.
@@ -229,4 +283,20 @@ fn check(program: &Program, all: &mut Story) {
         .filter(|element| !there.contains(*element) && !all.delivered.contains(*element))
         .count();
     assert!(lost <= all.on_their_way, "{lost} elements are lost, {} may be", all.on_their_way);
+    check_stream(&mut client, all);
+}
+
+fn check_stream(client: &mut BufReader<TcpStream>, all: &Story) {
+    let entries = request(client, &[b"XRANGE", b"s", b"-", b"+"]).unwrap();
+    let entries: Vec<&[String]> = entries.chunks(3).collect();
+    let there: BTreeSet<&String> = entries.iter().map(|entry| &entry[2]).collect();
+    for element in all.added.iter().chain(&all.read).chain(&all.consumed) {
+        assert!(there.contains(element), "the entry {element} is lost");
+    }
+    // Its reply is the ID, the consumer and two numbers of each.
+    let pending = request(client, &[b"XPENDING", b"s", b"g", b"-", b"+", b"1000000"]).unwrap();
+    let pending: BTreeSet<&String> = pending.chunks(2).map(|entry| &entry[0]).collect();
+    for entry in entries.iter().filter(|entry| all.consumed.contains(&entry[2])) {
+        assert!(pending.contains(&entry[0]), "{} was delivered and is not pending", entry[2]);
+    }
 }

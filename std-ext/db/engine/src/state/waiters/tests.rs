@@ -475,3 +475,30 @@ fn each_element_is_taken_once() {
     assert_eq!(taken.into_iter().collect::<BTreeSet<_>>().len(), PUSHERS * ELEMENTS);
     assert_eq!(queues(&db), (0, 0), "waiters stay in queues");
 }
+
+/// An entry that a reader has been shown is not lost by a crash: its answer waits for the log as that of the change does,
+/// although the reader has changed nothing.
+#[test]
+fn what_a_reader_gets_waits_for_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
+    let mut session = db.session();
+    let (keys, from): ([&[u8]; 1], _) = ([b"s"], [ReadFrom::New]);
+    let read =
+        MultiKeyOp::ReadStreams { keys: &keys, from: &from, count: None, most: usize::MAX };
+    let fields: [&[u8]; 2] = [b"f", b"v"];
+    let add = StreamChange::Add { id: NewStreamId::Now, fields: &fields, create: true, trim: None };
+    let add = [Request::Change(b"s", Change::Stream(add))];
+    for in_transaction in [false, true] {
+        let waiter = wait(&mut session, read);
+        let lsn = if in_transaction {
+            session.transaction(&add, None, &mut |_, _| {})
+        } else {
+            session.execute(&add, &mut |_, _| {})
+        };
+        let Some(WaitOutcome::Served(served)) = waiter.take_outcome() else { panic!("not served") };
+        assert_eq!(served.lsn, lsn, "an entry that is not committed is shown");
+        db.log().commit(lsn).unwrap();
+    }
+    assert_eq!(queues(&db), (0, 0));
+}
