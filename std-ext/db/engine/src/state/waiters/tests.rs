@@ -4,11 +4,12 @@ use super::{WaitEnd, WaitOutcome, Waiter};
 use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::request::{
-    Answer, Change, End, ListChange, ListQuery, MultiKeyOp, Popped, Query, Request, RequestError,
+    Answer, Change, End, GroupAction, GroupChange, ListChange, ListQuery, MultiKeyOp, NewStreamId,
+    Popped, Query, ReadFrom, Request, RequestError, StreamChange,
 };
 use crate::slot_set::SlotSet;
 use crate::slots::{SLOTS, slot};
-use crate::{Db, Options, Progress, Session};
+use crate::{Db, Options, Progress, Session, TransactionOutcome};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -484,15 +485,17 @@ fn what_a_reader_gets_waits_for_the_log() {
     let db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
     let mut session = db.session();
     let (keys, from): ([&[u8]; 1], _) = ([b"s"], [ReadFrom::New]);
-    let read =
-        MultiKeyOp::ReadStreams { keys: &keys, from: &from, count: None, most: usize::MAX };
+    let read = MultiKeyOp::ReadStreams { keys: &keys, from: &from, count: None, most: usize::MAX };
     let fields: [&[u8]; 2] = [b"f", b"v"];
     let add = StreamChange::Add { id: NewStreamId::Now, fields: &fields, create: true, trim: None };
     let add = [Request::Change(b"s", Change::Stream(add))];
     for in_transaction in [false, true] {
         let waiter = wait(&mut session, read);
         let lsn = if in_transaction {
-            session.transaction(&add, None, &mut |_, _| {})
+            match session.transaction(&add, None, &mut |_, _| {}) {
+                TransactionOutcome::Done(lsn) => lsn,
+                other => panic!("{other:?}"),
+            }
         } else {
             session.execute(&add, &mut |_, _| {})
         };
@@ -500,5 +503,32 @@ fn what_a_reader_gets_waits_for_the_log() {
         assert_eq!(served.lsn, lsn, "an entry that is not committed is shown");
         db.log().commit(lsn).unwrap();
     }
+    assert_eq!(queues(&db), (0, 0));
+}
+
+#[test]
+fn a_reader_of_a_group_learns_that_its_stream_is_gone() {
+    let db = open();
+    let mut session = db.session();
+    let group = |action| {
+        let change = GroupChange { name: b"s", group: b"g", action };
+        (change, [&b"s"[..]])
+    };
+    let (create, _) = group(GroupAction::Create { from: ReadFrom::New, read: None, create: true });
+    let create = Request::Change(b"s", Change::Stream(StreamChange::Group(&create)));
+    let (read, keys) = group(GroupAction::Read {
+        consumer: b"c",
+        from: ReadFrom::New,
+        count: None,
+        no_ack: false,
+        most: usize::MAX,
+    });
+    let read = MultiKeyOp::DeliverStreams { keys: &keys, changes: &[read], most: usize::MAX };
+    session.execute(&[create], &mut |_, made| assert_eq!(made, Answer::Done));
+    let waiter = wait(&mut session, read);
+    session.execute(&[Request::Change(b"s", Change::Delete)], &mut |_, _| {});
+    let got = got(&waiter);
+    let is_told = got.as_ref().is_some_and(|got| got.contains("UNBLOCKED the stream key"));
+    assert!(is_told, "a reader waits for a stream that is gone: {got:?}");
     assert_eq!(queues(&db), (0, 0));
 }
