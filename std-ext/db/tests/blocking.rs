@@ -572,8 +572,8 @@ fn waits_for_entries_end_in_time() {
     client.expect([entries("s", &[1]), b"+PONG\r\n".to_vec()].concat());
 }
 
-/// Adds entries to two streams while clients read them, alone and in groups. Each of the former gets each entry once and
-/// in order; each group delivers each entry to one of its consumers.
+/// Adds entries to two streams while clients read them, alone and in groups. Each of the former gets each entry once
+/// and in order; each group delivers each entry to one of its consumers.
 #[test]
 fn each_reader_gets_each_entry_and_each_group_delivers_it_once() {
     const ENTRIES: usize = 300;

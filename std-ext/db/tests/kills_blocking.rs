@@ -199,7 +199,7 @@ fn read(
 ) -> io::Result<()> {
     let mut client = program.client()?;
     let consumer = taker.to_string();
-    let (consumes, group) = (taker % 2 == 0, [&b"GROUP"[..], b"g", consumer.as_bytes()]);
+    let (consumes, group) = (taker.is_multiple_of(2), [&b"GROUP"[..], b"g", consumer.as_bytes()]);
     let mut words: Vec<&[u8]> = if consumes { vec![b"XREADGROUP"] } else { vec![b"XREAD"] };
     words.extend(group.iter().filter(|_| consumes));
     let from: &[u8] = if consumes { b">" } else { b"$" };

@@ -194,13 +194,11 @@ impl<'a> Execution<'_, 'a> {
             return self.change(read.keys[0], change, ReplyKind::Streams);
         }
         let op = MultiKeyOp::DeliverStreams { keys: self.keep(read.keys), changes, most };
-        match wait {
-            Some(time) => self.take_or_wait(op, deadline_after(time), ReplyKind::AllStreams),
-            None => {
-                self.batch.multi_key(op, ReplyKind::AllStreams);
-                Ok(())
-            }
+        if let Some(time) = wait {
+            return self.take_or_wait(op, deadline_after(time), ReplyKind::AllStreams);
         }
+        self.batch.multi_key(op, ReplyKind::AllStreams);
+        Ok(())
     }
 
     /// Returns for how many milliseconds a command waits; nothing if it does not, as in a transaction.

@@ -10,9 +10,9 @@ use crate::state::waiters::{WaitEnd, Waiter};
 use std::sync::Arc;
 
 impl Session {
-    /// Takes elements, moves one, or reads entries of streams, as the operation says. If there is nothing, waits for it:
-    /// then `answer` is not called, and the result has a waiter. The caller [forgets](Self::forget_waiter) the waiter in
-    /// the end. Of an operation that cannot wait, the answer is that there is nothing.
+    /// Takes elements, moves one, or reads entries of streams, as the operation says. If there is nothing, waits for
+    /// it: then `answer` is not called, and the result has a waiter. The caller [forgets](Self::forget_waiter) the
+    /// waiter in the end. Of an operation that cannot wait, the answer is that there is nothing.
     ///
     /// Otherwise as for [`execute`](Self::execute): the log entry must be committed before the answer is shown.
     pub fn take_or_wait(

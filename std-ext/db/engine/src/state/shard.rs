@@ -420,7 +420,7 @@ impl Core {
     ) {
         self.count_inserted(new, old);
         self.writer.insert(new, ());
-        // Every value of a key comes here, by a push, a rename, a copy or a dump, and goes by one of the removals below.
+        // Each value of a key comes here, by a push, a rename, a copy or a dump. It goes by one of the removals below.
         self.waiters.note(new);
         match old {
             Some(record) => self.retire(step(record)),

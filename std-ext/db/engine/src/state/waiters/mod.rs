@@ -17,6 +17,7 @@
 
 mod readers;
 pub mod serve;
+mod stream_reader;
 pub mod table;
 pub mod waiter;
 

@@ -477,8 +477,8 @@ fn each_element_is_taken_once() {
     assert_eq!(queues(&db), (0, 0), "waiters stay in queues");
 }
 
-/// An entry that a reader has been shown is not lost by a crash: its answer waits for the log as that of the change does,
-/// although the reader has changed nothing.
+/// An entry that a reader has been shown is not lost by a crash: its answer waits for the log as that of the change
+/// does, although the reader has changed nothing.
 #[test]
 fn what_a_reader_gets_waits_for_the_log() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! One client that waits.
 
-use super::readers::StreamReader;
+use super::stream_reader::StreamReader;
 use crate::lock::lock;
 use crate::log::{Epoch, Lsn};
 use crate::request::{
