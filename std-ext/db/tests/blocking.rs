@@ -572,6 +572,19 @@ fn waits_for_entries_end_in_time() {
     client.expect([entries("s", &[1]), b"+PONG\r\n".to_vec()].concat());
 }
 
+/// Returns the IDs in a reply, each behind the name of its stream.
+fn ids(reply: &str) -> Vec<(String, usize)> {
+    let (mut stream, mut all) = (String::new(), Vec::new());
+    for line in reply.lines() {
+        match line.strip_suffix("-0").map(str::parse) {
+            Some(Ok(number)) => all.push((stream.clone(), number)),
+            _ if line == "a" || line == "b" => stream = line.to_owned(),
+            _ => {}
+        }
+    }
+    all
+}
+
 /// Adds entries to two streams while clients read them, alone and in groups. Each of the former gets each entry once
 /// and in order; each group delivers each entry to one of its consumers.
 #[test]
@@ -581,18 +594,6 @@ fn each_reader_gets_each_entry_and_each_group_delivers_it_once() {
     let mut control = running.client();
     for (stream, group) in [("a", "g"), ("a", "h"), ("b", "g"), ("b", "h")] {
         reply(&mut control, &format!("XGROUP CREATE {stream} {group} $ MKSTREAM"));
-    }
-    /// Returns the IDs in a reply, each behind the name of its stream.
-    fn ids(reply: &str) -> Vec<(String, usize)> {
-        let (mut stream, mut all) = (String::new(), Vec::new());
-        for line in reply.lines() {
-            match line.strip_suffix("-0").map(str::parse) {
-                Some(Ok(number)) => all.push((stream.clone(), number)),
-                _ if line == "a" || line == "b" => stream = line.to_owned(),
-                _ => {}
-            }
-        }
-        all
     }
     let wanted: Vec<(String, usize)> =
         ["a", "b"].iter().flat_map(|name| (1..=ENTRIES).map(|n| ((*name).to_owned(), n))).collect();
