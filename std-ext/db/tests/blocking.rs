@@ -578,7 +578,7 @@ fn ids(reply: &str) -> Vec<(String, usize)> {
     for line in reply.lines() {
         match line.strip_suffix("-0").map(str::parse) {
             Some(Ok(number)) => all.push((stream.clone(), number)),
-            _ if line == "a" || line == "b" => stream = line.to_owned(),
+            _ if line == "a" || line == "b" => line.clone_into(&mut stream),
             _ => {}
         }
     }
