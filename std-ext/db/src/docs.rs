@@ -1,4 +1,4 @@
-//! Documentation pages: getting started, migrating from Redis, cluster, sharding, autoscaling, backup, etcd,
+//! Documentation pages: getting started, migrating from Redis, testing, cluster, sharding, autoscaling, backup, etcd,
 //! Kubernetes, security, upgrades, monitoring, configuration, guarantees, limits.
 
 pub mod getting_started {
@@ -13,6 +13,13 @@ pub mod coming_from_redis {
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/coming_from_redis.md")]
+}
+
+pub mod testing {
+    //! A server for each test, in Rust and in other languages.
+    //!
+    #![doc = include_str!("../docs/rustdoc_links.md")]
+    #![doc = include_str!("../docs/testing.md")]
 }
 
 pub mod cluster {

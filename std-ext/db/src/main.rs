@@ -7,8 +7,8 @@ use hedgerow_db::cluster::node::{self, Node};
 use hedgerow_db::config::{Config, DataInvocation, Invocation};
 use hedgerow_db::log::{Fsync, OpenError};
 use hedgerow_db::server::http::HttpServer;
-use hedgerow_db::server::{Address, Loading, StopHandle};
-use hedgerow_db::{Db, Opened, Progress, offline};
+use hedgerow_db::server::{Address, Loading, Server, ServerConfig, StopHandle};
+use hedgerow_db::{Db, Opened, Options, Progress, offline};
 use reload::{Hangup, Reload};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -46,9 +46,31 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "cluster"))]
         Ok(Invocation::Cluster(_)) => ExitCode::from(EXIT_BAD_CONFIG),
         Ok(Invocation::Data(asked)) => run_offline(&asked),
+        Ok(Invocation::Ephemeral) => match serve_ephemeral() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => fail(&why.to_string(), EXIT_FAILED),
+        },
         Ok(Invocation::Print(text)) => print(&text),
         Err(why) => fail(&why.to_string(), EXIT_BAD_CONFIG),
     }
+}
+
+/// Serves an empty database in memory, until standard input ends or a client stops it.
+fn serve_ephemeral() -> io::Result<()> {
+    let db = Db::open(Options::in_memory()).map_err(io::Error::other)?;
+    let mut settings = ServerConfig::default();
+    settings.fit_max_clients_to_file_limit();
+    let server = Server::bind(db, settings)?;
+    let stop = server.stop_handle();
+    for address in server.addresses() {
+        print(&format!("redis://{address}\n"));
+    }
+    let wait = move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        stop.stop();
+    };
+    thread::Builder::new().name("stdin".into()).spawn(wait)?;
+    server.run().map(drop)
 }
 
 /// Runs a command about a directory that no server has open.

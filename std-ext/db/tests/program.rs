@@ -5,6 +5,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -188,6 +189,35 @@ fn errors_explain_what_to_do() {
     assert!(err.contains("is in use by another process") && err.contains("--dir DIR"), "{err}");
     running.signal(Signal::TERM);
     assert_eq!(running.joined().0, Some(0));
+}
+
+/// The server of a test ends with it, and is the same on every machine.
+#[test]
+fn an_ephemeral_server_ends_with_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hedgerow-db.conf"), "requirepass secret\n").unwrap();
+    let mut program = program();
+    program.env("HEDGEROW_DB_REQUIREPASS", "secret").current_dir(folder.path());
+    let mut child = program.arg("ephemeral").stdin(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut url) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+    out.read_line(&mut url).unwrap();
+    let address = url.trim().strip_prefix("redis://").unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    client.write_all(b"RPUSH k a\r\nKEYS *\r\n").unwrap();
+    let (wanted, mut got) = (b":1\r\n*1\r\n$1\r\nk\r\n", [0; 15]);
+    client.read_exact(&mut got).unwrap();
+    assert_eq!(got, *wanted);
+    // It ends although a client is connected.
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "it has written a file");
+    let refused = program_of(&["ephemeral", "--port", "1"]);
+    assert!(failed(&refused, 2).contains("ephemeral: it takes no arguments"), "{refused:?}");
+}
+
+fn program_of(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn command() -> Command {
              maxmemory-policy is {PREFIX}MAXMEMORY_POLICY, and {PREFIX}CONFIG names FILE. Flags override the \
              environment, and the environment overrides the file. `{NAME} cluster --help` lists the commands that \
              manage a cluster. `{NAME} import`, `export`, `check` and `dump` work on a directory that no server is \
-             using; each has its own --help."
+             using; `{NAME} ephemeral` serves tests. Each has its own --help."
         ))
         .max_term_width(100)
         .args_override_self(true)

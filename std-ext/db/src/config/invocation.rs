@@ -1,6 +1,7 @@
 //! The action that the command line requests.
 
 use super::data_command::{self, DataInvocation};
+use super::ephemeral;
 use super::error::ConfigError;
 use super::flags::{self, Parsed};
 use super::load::Config;
@@ -15,6 +16,8 @@ pub enum Invocation {
     Cluster(Box<ClusterInvocation>),
     /// Run a command about a directory.
     Data(DataInvocation),
+    /// Serve an empty database in memory, for tests.
+    Ephemeral,
     /// Print this text and exit: help, version, sample file, completions or manual page.
     Print(String),
 }
@@ -22,7 +25,7 @@ pub enum Invocation {
 impl Config {
     /// Reads the settings from the file that the arguments or `HEDGEROW_DB_CONFIG` name, from variables that begin with
     /// `HEDGEROW_DB_`, and from the arguments. `arguments` does not include the program's name. If the first of them is
-    /// `cluster`, `import`, `export`, `check` or `dump`, they are a command.
+    /// `cluster`, `import`, `export`, `check`, `dump` or `ephemeral`, they are a command.
     ///
     /// # Errors
     /// [`ConfigError`] names the place of the error and the expected value.
@@ -37,6 +40,10 @@ impl Config {
                 Ok(words) => Invocation::Cluster(Box::new(words.invocation(environment)?)),
                 Err(text) => Invocation::Print(text),
             });
+        }
+        if arguments.next_if(|word| word == ephemeral::WORD).is_some() {
+            let text = ephemeral::read(arguments)?;
+            return Ok(text.map_or(Invocation::Ephemeral, Invocation::Print));
         }
         if let Some(command) = arguments.peek().and_then(|word| data_command::find(word)) {
             return Ok(match data_command::read(command, arguments.skip(1))? {

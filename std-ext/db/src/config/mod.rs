@@ -10,6 +10,8 @@ mod autoscale;
 mod cluster;
 #[cfg(feature = "cli")]
 mod data_command;
+#[cfg(feature = "cli")]
+mod ephemeral;
 mod error;
 pub(crate) mod file_limit;
 #[cfg(feature = "cli")]

@@ -2,6 +2,7 @@
 //! for each other only at the locks of the shards and at the log.
 //!
 //! [`Server::bind`] opens the listeners, and [`Server::run`] serves until a [`StopHandle`] or a client stops it.
+//! [`Server::start`] does both on threads of its own, for tests.
 
 mod client;
 mod client_list;
@@ -19,6 +20,7 @@ mod loading;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod output;
+mod running;
 pub(crate) mod runtime_config;
 mod serve;
 mod shared;
@@ -40,4 +42,5 @@ pub use counters::CounterTotals;
 pub use handles::{Reloader, ServerMonitor, StopHandle};
 pub use listen::Address;
 pub use loading::Loading;
+pub use running::RunningServer;
 pub use serve::{Server, ServerExit};
