@@ -1,12 +1,16 @@
-// BullMQ: queues and workers, jobs by priority, later, and again after an error. Its events would wait for a stream.
+// BullMQ: queues and workers, jobs by priority, later, and again after an error; its events, which wait for a stream.
 
 import assert from "node:assert/strict";
-import { Queue, Worker } from "bullmq";
+import { Queue, QueueEvents, Worker } from "bullmq";
 import { eventually, plain, port } from "./support.mjs";
 
 const connection = { port, maxRetriesPerRequest: null };
 const queue = new Queue("paint", { connection });
 queue.on("error", () => {});
+const events = new QueueEvents("paint", { connection });
+const reported = [];
+events.on("completed", ({ returnvalue }) => reported.push(returnvalue));
+await events.waitUntilReady();
 for (const n of [3, 1, 2]) await queue.add("named", { n }, { priority: n });
 assert.equal((await queue.getJobCounts()).prioritized, 3);
 
@@ -29,6 +33,11 @@ assert.deepEqual(failed, [1, 2]);
 await queue.addBulk(Array.from({ length: 100 }, (_, n) => ({ name: "many", data: { n } })));
 await eventually(() => done.length === 105);
 assert.deepEqual((await queue.getJobCounts()).completed, 105);
+await eventually(() => reported.length === 105);
+assert.deepEqual(reported.slice(0, 3), [2, 4, 6]);
+const job = await queue.add("waited", { n: 6 });
+assert.equal(await job.waitUntilFinished(events), 12);
 await worker.close();
+await events.close();
 await queue.close();
 await plain.quit();
