@@ -1,4 +1,5 @@
-//! From when on Redis would store a value in its larger form: what `OBJECT ENCODING` answers, and nothing else.
+//! How Redis would store values: from when on in a larger form, which is what `OBJECT ENCODING` answers, and how many
+//! entries of a stream together.
 
 /// A limit of a smaller form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,16 +14,19 @@ pub enum EncodingLimit {
     SortedSetEntries,
     /// The most bytes of a member of such a sorted set.
     SortedSetValue,
+    /// The entries of a node of a stream. Approximate trimming (`~`) removes whole nodes. 0 stands for 100.
+    StreamEntries,
 }
 
 impl EncodingLimit {
     /// All limits.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::HashEntries,
         Self::HashValue,
         Self::SetIntegers,
         Self::SortedSetEntries,
         Self::SortedSetValue,
+        Self::StreamEntries,
     ];
 
     /// Returns the name of Redis's setting.
@@ -33,6 +37,7 @@ impl EncodingLimit {
             Self::SetIntegers => "set-max-intset-entries",
             Self::SortedSetEntries => "zset-max-listpack-entries",
             Self::SortedSetValue => "zset-max-listpack-value",
+            Self::StreamEntries => "stream-node-max-entries",
         }
     }
 
@@ -53,7 +58,7 @@ pub struct EncodingLimits([usize; EncodingLimit::ALL.len()]);
 
 impl Default for EncodingLimits {
     fn default() -> Self {
-        Self([512, 64, 512, 128, 64])
+        Self([512, 64, 512, 128, 64, 100])
     }
 }
 

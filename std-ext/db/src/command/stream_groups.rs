@@ -13,7 +13,7 @@ use crate::command::table::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, key};
 use crate::number;
 use crate::request::{
     Change, GroupAction, GroupChange, PendingQuery, Query, ReadFrom, StreamChange, StreamClaim,
-    StreamQuery, StreamRange,
+    StreamId, StreamQuery, StreamRange,
 };
 
 const GROUP_HELP: [&str; 15] = [
@@ -208,6 +208,9 @@ impl<'a> Execution<'_, 'a> {
         }
         let from = match arguments[4] {
             b"$" => ReadFrom::New,
+            // Only SETID takes these, as in Redis.
+            b"-" if !creates => ReadFrom::After(StreamId::MIN),
+            b"+" if !creates => ReadFrom::After(StreamId::MAX),
             id => position(id),
         };
         let action = if creates {

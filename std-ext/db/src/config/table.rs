@@ -283,6 +283,18 @@ const MEMORY: &[Setting] = &[
         "64",
         "Bytes of a member up to which `OBJECT ENCODING` calls a sorted set a listpack. It changes nothing else.",
     ),
+    modifiable(
+        "stream-node-max-entries",
+        ValueKind::Number { min: 0, max: 9_223_372_036_854_775_807 },
+        "100",
+        "Entries of a stream that `~` of `XADD` and `XTRIM` removes together; 0 means 100.",
+    ),
+    modifiable(
+        "stream-node-max-bytes",
+        ValueKind::Bytes { min: 0 },
+        "4096",
+        "Accepted for programs that set it. It changes nothing.",
+    ),
     immutable(
         "compressed",
         ValueKind::Bytes { min: 0 },

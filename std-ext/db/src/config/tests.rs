@@ -185,6 +185,8 @@ fn every_setting_reaches_its_option() {
         ["--set-max-intset-entries", "11"],
         ["--zset-max-listpack-entries", "12"],
         ["--zset-max-listpack-value", "13"],
+        ["--stream-node-max-entries", "14"],
+        ["--stream-node-max-bytes", "15"],
         ["--compressed", "1mb"],
         ["--databases", "300"],
         ["--shards", "64"],
@@ -230,7 +232,7 @@ fn every_setting_reaches_its_option() {
     assert_eq!((options.lfu_log_factor, options.lfu_decay_time), (11, 12));
     assert_eq!(options.eviction_samples, 10);
     let encodings = EncodingLimit::ALL.map(|limit| options.encodings.get(limit));
-    assert_eq!(encodings, [100, 10, 11, 12, 13]);
+    assert_eq!(encodings, [100, 10, 11, 12, 13, 14]);
     assert_eq!((options.script_time_limit, options.allow_undeclared_keys), (9, false));
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));

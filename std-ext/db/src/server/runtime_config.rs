@@ -307,8 +307,8 @@ impl RuntimeConfig {
             "acllog-max-len" => self.users.set_log_length(number()),
             "acl-pubsub-default" => self.users.set_all_channels(text == "allchannels"),
             "requirepass" => self.users.set_default_password(value),
-            // Lists have one form, whatever Redis's settings of their forms say.
-            "list-max-listpack-size" | "list-compress-depth" => {}
+            // Lists and streams have one form, whatever Redis's settings of their forms say.
+            "list-max-listpack-size" | "list-compress-depth" | "stream-node-max-bytes" => {}
             _ if self.diagnostics.apply(name, text) => {}
             _ => debug_assert!(false, "the modifiable setting {name} is not applied"),
         }

@@ -30,13 +30,13 @@ import time
 
 VERSION = "7.0.15"
 SHA256 = "4b1dc4ee6d622a09fff9c6777191209750fb5e5a725ef78ea012d6eef4c22982"
-# The units about what the database has. The others are about streams, functions, replicas, modules and Redis's
+# The units about what the database has. The others are about functions, replicas, modules and Redis's
 # processes.
 UNITS = """
     acl auth bitfield bitops client-eviction dump expire geo hyperloglog info info-command introspection introspection-2
     keyspace latency-monitor lazyfree limits maxmemory multi networking obuf-limits other pause printver protocol pubsub
     pubsubshard querybuf quit replybufsize scan scripting slowlog sort tracking type/hash type/incr type/list
-    type/list-2 type/list-3 type/set type/string type/zset wait
+    type/list-2 type/list-3 type/set type/stream type/stream-cgroups type/string type/zset wait
 """.split()
 # Tests that need a replica, a cluster of Redis's kind or much memory are left out.
 TAGS = "-repl -needs:repl -cluster -large-memory"
@@ -47,8 +47,8 @@ SETTINGS = """
     client-query-buffer-limit databases dir enable-debug-command hash-max-listpack-entries hash-max-listpack-value
     latency-monitor-threshold latency-tracking lfu-decay-time lfu-log-factor list-compress-depth list-max-listpack-size
     maxclients maxmemory maxmemory-policy maxmemory-samples notify-keyspace-events port protected-mode requirepass
-    set-max-intset-entries slowlog-log-slower-than slowlog-max-len timeout unixsocket user zset-max-listpack-entries
-    zset-max-listpack-value
+    set-max-intset-entries slowlog-log-slower-than slowlog-max-len stream-node-max-bytes stream-node-max-entries timeout
+    unixsocket user zset-max-listpack-entries zset-max-listpack-value
 """.split()
 # Changes of the suite: a file, a text, and the text instead.
 PATCHES = [

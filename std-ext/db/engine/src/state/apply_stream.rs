@@ -1,6 +1,7 @@
 //! Applying changes of streams. The log contains the names that were stored and removed, with the ID of a new entry and
 //! the times of deliveries: those are the primary's.
 
+use crate::encodings::EncodingLimit;
 use crate::log::change;
 use crate::request::stream_key::{self, StreamMeta};
 use crate::request::{
@@ -14,8 +15,17 @@ use crate::state::value::Value;
 use crate::state::value::stream::{REDIS_NODE, StreamValue};
 use std::collections::BTreeSet;
 
-/// Approximate trimming removes whole nodes.
-const NODE: u64 = REDIS_NODE as u64;
+/// How many entries a node of Redis has. Approximate trimming removes whole nodes.
+#[derive(Clone, Copy)]
+struct Nodes(u64);
+
+impl Nodes {
+    /// Returns how many of `count` entries at the beginning of a stream are whole nodes, as if entries had only ever
+    /// been removed there: `gone` came before them.
+    fn whole(self, gone: u64, count: u64) -> u64 {
+        (gone.saturating_add(count) / self.0 * self.0).saturating_sub(gone)
+    }
+}
 
 /// What a change does to a stream: first it removes names, then it stores some, then it removes ranges.
 ///
@@ -63,6 +73,7 @@ impl Apply<'_, '_> {
                 if stream.is_none() && !create {
                     return answer(Answer::Nil);
                 }
+                let trim = trim.map(|trim| (trim, self.nodes()));
                 match add(stream, (id, self.time), fields, trim, &mut plan) {
                     Err(error) => return answer(Answer::Error(error)),
                     Ok(id) => {
@@ -74,9 +85,9 @@ impl Apply<'_, '_> {
             StreamChange::Delete(ids) => {
                 Answer::count(stream.map_or(0, |stream| delete(stream, ids, &mut plan)))
             }
-            StreamChange::Trim(trim) => {
-                Answer::count(stream.map_or(0, |stream| plan_trim(stream, trim, None, &mut plan)))
-            }
+            StreamChange::Trim(trim) => Answer::count(
+                stream.map_or(0, |stream| plan_trim(stream, (trim, self.nodes()), None, &mut plan)),
+            ),
             StreamChange::SetId { last, added, deleted } => {
                 match set_id(stream, (last, added, deleted), &mut plan) {
                     Ok(()) => Answer::Done,
@@ -89,6 +100,11 @@ impl Apply<'_, '_> {
         };
         self.make(before, &plan);
         answer(done);
+    }
+
+    fn nodes(&self) -> Nodes {
+        let entries = self.core.encoding_limit(EncodingLimit::StreamEntries);
+        Nodes(if entries == 0 { REDIS_NODE as u64 } else { entries as u64 })
     }
 
     /// Makes a planned change, and logs it.
@@ -127,7 +143,7 @@ fn add(
     stream: Option<StreamValue<'_>>,
     (id, time): (NewStreamId, u64),
     fields: &[&[u8]],
-    trim: Option<StreamTrim>,
+    trim: Option<(StreamTrim, Nodes)>,
     plan: &mut StreamPlan,
 ) -> Result<StreamId, RequestError> {
     let mut meta = stream.map_or_else(StreamMeta::default, StreamValue::meta);
@@ -158,7 +174,7 @@ fn add(
             Some(stream) => {
                 plan_trim(stream, trim, Some(id), plan);
             }
-            None => trim_first(trim, id, plan),
+            None => trim_first(trim.0, id, plan),
         }
     }
     Ok(id)
@@ -179,11 +195,12 @@ fn trim_first(trim: StreamTrim, id: StreamId, plan: &mut StreamPlan) {
 /// number.
 fn plan_trim(
     stream: StreamValue<'_>,
-    trim: StreamTrim,
+    (trim, nodes): (StreamTrim, Nodes),
     added: Option<StreamId>,
     plan: &mut StreamPlan,
 ) -> usize {
     let entries = stream.entries();
+    let gone = stream.meta().added.saturating_sub(entries.len() as u64);
     let len = entries.len() as u64 + u64::from(added.is_some());
     let mut count = match trim.to {
         TrimTo::Length(length) => len.saturating_sub(length),
@@ -196,11 +213,11 @@ fn plan_trim(
         }
     };
     if trim.nodes && count < len {
-        count = count / NODE * NODE;
+        count = nodes.whole(gone, count);
     }
     // Redis removes a node only if the limit allows all of its entries.
     if let Some(most) = trim.most.filter(|most| *most < count) {
-        count = most / NODE * NODE;
+        count = nodes.whole(gone, most);
     }
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     if count == 0 {

@@ -9,6 +9,7 @@
 //! [`Core::roll_back`] undoes the steps in reverse order. A change that modifies a record in place, or shares a part of
 //! it with its successor, must leave it readable as it was until then.
 
+use crate::encodings::EncodingLimit;
 use crate::log::Lsn;
 use crate::request::{RequestError, Usage};
 use crate::state::cold::ColdStore;
@@ -258,6 +259,11 @@ impl Core {
     /// Returns the record of a key, even if it has expired.
     pub fn find(&self, key: &[u8]) -> Option<Record> {
         self.writer.get_key_value(key).map(|(record, ())| *record)
+    }
+
+    /// Returns a limit of Redis's encodings.
+    pub(crate) fn encoding_limit(&self, limit: EncodingLimit) -> usize {
+        self.context.encodings.get(limit)
     }
 
     /// Calls `with` with a string and returns the result.
