@@ -339,3 +339,15 @@ fn caching_clients_are_told_of_undeclared_keys() {
     writes.expect(b"+OK\r\n");
     caches.expect(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$4\r\nread\r\n");
 }
+
+/// A table that contains itself is cut, and takes no thread with it.
+#[test]
+fn a_table_that_contains_itself_is_cut() {
+    let running = Running::new(|_| ());
+    let mut client = running.client();
+    let script = b"local a = {} local b = {a} a[1] = b return a";
+    client.send(command(&[b"EVAL", script, b"0"]));
+    client.expect([&b"*1\r\n".repeat(257)[..], b"-ERR reached lua stack limit\r\n"].concat());
+    client.send("PING\r\n");
+    client.expect("+PONG\r\n");
+}

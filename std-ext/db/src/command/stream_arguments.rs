@@ -6,8 +6,13 @@ use crate::request::{NewStreamId, ReadFrom, StreamId, StreamRange, StreamTrim, T
 
 /// The longest ID that Redis reads.
 const LONGEST_ID: usize = 127;
-/// With `~` and without `LIMIT` Redis removes at most as many entries as 100 nodes have.
-const TRIMMED_AT_ONCE: u64 = 10_000;
+/// Returns how many entries a command removes at most with `~` and without `LIMIT`: those of 100 nodes.
+fn trimmed_at_once(node: usize) -> u64 {
+    match (node as u64).saturating_mul(100) {
+        0 => 10_000,
+        entries => entries.min(1_000_000),
+    }
+}
 
 /// The error for what is no ID.
 pub(super) fn not_an_id() -> CommandError {
@@ -128,8 +133,8 @@ pub(super) struct TrimArguments {
 }
 
 impl TrimArguments {
-    /// Reads options, up to an ID if this is XADD.
-    pub(super) fn read(all: &[&[u8]], is_add: bool) -> Result<Self, CommandError> {
+    /// Reads options, up to an ID if this is XADD. A node has so many entries.
+    pub(super) fn read(all: &[&[u8]], is_add: bool, node: usize) -> Result<Self, CommandError> {
         let mut this = Self { create: true, ..Self::default() };
         let (mut limit, mut nodes, mut to) = (None, false, None);
         while let Some(option) = all.get(this.read) {
@@ -164,7 +169,7 @@ impl TrimArguments {
                 return Err(SYNTAX);
             }
         }
-        this.trim = trim(to, nodes, limit, is_add)?;
+        this.trim = trim(to, nodes.then_some(node), limit, is_add)?;
         Ok(this)
     }
 }
@@ -180,7 +185,7 @@ fn threshold(value: &[u8], is_length: bool) -> Result<TrimTo, CommandError> {
 
 fn trim(
     to: Option<TrimTo>,
-    nodes: bool,
+    nodes: Option<usize>,
     limit: Option<u64>,
     is_add: bool,
 ) -> Result<Option<StreamTrim>, CommandError> {
@@ -196,15 +201,15 @@ fn trim(
             None => Ok(None),
         };
     };
-    if limit.is_some() && !nodes {
+    if limit.is_some() && nodes.is_none() {
         return Err(LIMIT_WITHOUT_NODES.into());
     }
     // LIMIT 0 is none.
     let most = match limit {
-        None => nodes.then_some(TRIMMED_AT_ONCE),
+        None => nodes.map(trimmed_at_once),
         Some(limit) => Some(limit).filter(|limit| *limit > 0),
     };
-    Ok(Some(StreamTrim { to, nodes, most }))
+    Ok(Some(StreamTrim { to, nodes: nodes.is_some(), most }))
 }
 
 const LIMIT_WITHOUT_NODES: &str =

@@ -10,6 +10,7 @@ use crate::command::stream_arguments::{TrimArguments, range, strict_id};
 use crate::command::table::Row;
 use crate::command::table::groups::Group;
 use crate::command::table::keys::{ACCESS, DELETE, RO, RW, UPDATE, key};
+use crate::encodings::EncodingLimit;
 use crate::number;
 use crate::request::{Change, NewStreamId, Query, StreamChange, StreamId, StreamQuery, ValueType};
 
@@ -77,7 +78,7 @@ pub(in crate::command) const COMMANDS: &[Row<Run>] = &[
 impl<'a> Execution<'_, 'a> {
     /// XADD.
     fn xadd(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let options = TrimArguments::read(&arguments[2..], true)?;
+        let options = TrimArguments::read(&arguments[2..], true, self.node())?;
         let fields = &arguments[2 + options.read..];
         let Some(id) = options.id.filter(|_| !fields.is_empty() && fields.len().is_multiple_of(2))
         else {
@@ -119,8 +120,14 @@ impl<'a> Execution<'_, 'a> {
 
     /// XTRIM.
     fn xtrim(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let trim = TrimArguments::read(&arguments[2..], false)?.trim.ok_or(SYNTAX)?;
+        let options = TrimArguments::read(&arguments[2..], false, self.node())?;
+        let trim = options.trim.ok_or(SYNTAX)?;
         self.change(arguments[1], Change::Stream(StreamChange::Trim(trim)), ReplyKind::Integer)
+    }
+
+    /// Returns how many entries Redis's nodes have.
+    fn node(&self) -> usize {
+        self.db.encoding_limit(EncodingLimit::StreamEntries)
     }
 
     /// XSETID.

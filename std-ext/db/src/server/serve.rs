@@ -18,6 +18,10 @@ use std::thread;
 #[cfg(feature = "grpc")]
 use std::time::Duration;
 
+/// The bytes of a thread's stack: a script may return tables that are nested 256 deep, and a build without optimization
+/// needs more than Rust's two MiB for them. Memory that is not used is not there.
+const STACK: usize = 8 << 20;
+
 /// The bound parts of a server: its configuration, the listeners of each thread, their addresses, and the certificates.
 pub(super) struct Bound {
     pub(super) config: ServerConfig,
@@ -181,7 +185,8 @@ impl Server {
                 }
                 done
             };
-            match thread::Builder::new().name(format!("hedgerow-db-{number}")).spawn(serve) {
+            let thread = thread::Builder::new().name(format!("hedgerow-db-{number}"));
+            match thread.stack_size(STACK).spawn(serve) {
                 Ok(thread) => running.push(thread),
                 Err(why) => {
                     shared.stop();
