@@ -21,6 +21,7 @@ mod sort;
 mod sorted_set;
 mod stream;
 pub(crate) mod stream_key;
+mod stream_parts;
 mod value;
 mod value_type;
 
@@ -58,6 +59,7 @@ pub use stream::{
     GroupAction, GroupChange, NewStreamId, PendingQuery, ReadFrom, StreamChange, StreamClaim,
     StreamQuery, StreamRange, StreamTrim, TrimTo,
 };
+pub use stream_parts::{StreamPacker, write_stream};
 pub use value::{OwnedValue, StoredValue};
 pub use value_type::ValueType;
 

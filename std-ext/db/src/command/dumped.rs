@@ -1,10 +1,9 @@
 //! The payload of a value, as DUMP and MIGRATE have it.
 
 use crate::rdb::payload;
-use crate::rdb::{HashEncoding, SetEncoding, SortedSetEncoding};
-use crate::request::{Packed, Score, StoredValue, ValueType};
+use crate::rdb::{HashEncoding, SetEncoding, SortedSetEncoding, StreamEncoding, StreamWriter};
+use crate::request::{Packed, Score, StoredValue, ValueType, write_stream};
 
-const STREAM: &str = "ERR DUMP of a stream is not supported";
 /// Redis and Valkey have different formats for it.
 const HAS_TIMES: &str = "ERR a hash whose fields expire cannot be dumped";
 
@@ -26,7 +25,11 @@ fn dump_packed(value: Packed<'_>, out: &mut Vec<u8>) -> Result<(), &'static str>
             let encoding = if is_table { HashEncoding::HashTable } else { HashEncoding::Listpack };
             payload::dump_hash(encoding, len, value.iter(), out);
         }
-        ValueType::Stream => return Err(STREAM),
+        ValueType::Stream => {
+            let write = |to: &mut StreamWriter<'_>| write_stream(|| value.iter(), to);
+            // Memory takes all.
+            let _ = payload::dump_stream(StreamEncoding::Listpacks2, out, write);
+        }
         ValueType::List => payload::dump_list(value.names(), out),
         ValueType::Set => {
             let encoding = if is_table { SetEncoding::HashTable } else { SetEncoding::Intset };

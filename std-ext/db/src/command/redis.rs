@@ -6,7 +6,7 @@ use super::test_client::TestClient;
 use crate::resp::{inline, read, write};
 
 /// Files of requests and Redis's replies. The first lines of the first file describe the format.
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 15] = [
     include_str!("../../tests/redis-7.txt"),
     include_str!("../../tests/redis-7-acl.txt"),
     include_str!("../../tests/redis-7-bits.txt"),
@@ -20,6 +20,7 @@ const ANSWERS: [&str; 14] = [
     include_str!("../../tests/redis-7-sorted-sets.txt"),
     include_str!("../../tests/redis-7-geo.txt"),
     include_str!("../../tests/redis-7-streams.txt"),
+    include_str!("../../tests/redis-7-stream-payloads.txt"),
     include_str!("../../tests/valkey-9-hash-times.txt"),
 ];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");

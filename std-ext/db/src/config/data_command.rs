@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DataCommand {
-    /// Stores the strings of a file of Redis, or of a running Redis.
+    /// Stores the keys of a file of Redis, or of a running Redis.
     Import,
     /// Writes a file that Redis loads.
     Export,
@@ -28,7 +28,7 @@ const COMMANDS: [(DataCommand, &str, &str); 4] = [
     (
         DataCommand::Import,
         "import",
-        "Import strings into a directory: from an RDB file, an AOF file, or the manifest of a multi-part AOF; or \
+        "Import keys into a directory: from an RDB file, an AOF file, or the manifest of a multi-part AOF; or \
          from a running Redis, which the import follows until it is stopped",
     ),
     (

@@ -4,8 +4,8 @@ use super::folder;
 use super::report::{ReportProgress, json_string, output_error};
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
-use crate::rdb::{ScoredMember, Writer};
-use crate::request::{OwnedValue, Packed, Score, StoredValue, ValueType};
+use crate::rdb::{ScoredMember, StreamEncoding, Writer};
+use crate::request::{OwnedValue, Packed, Score, StoredValue, ValueType, write_stream};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -155,10 +155,11 @@ impl WaitingValue {
             ValueType::Hash | ValueType::String => {
                 writer.hash(key, expires_at, count, parts.flat_map(Packed::iter))
             }
-            ValueType::Stream => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "streams cannot be exported: remove them, or export another database",
-            )),
+            ValueType::Stream => {
+                let names = || parts.clone().flat_map(Packed::iter);
+                let encoding = StreamEncoding::Listpacks2;
+                writer.stream(key, expires_at, encoding, |to| write_stream(names, to))
+            }
             ValueType::List => writer.list(key, expires_at, count, parts.flat_map(Packed::names)),
             ValueType::Set => writer.set(key, expires_at, count, parts.flat_map(Packed::names)),
             ValueType::SortedSet => {

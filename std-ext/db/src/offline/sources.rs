@@ -3,8 +3,8 @@
 use super::aof::Aof;
 use super::item::{ImportedKey, Item, Take};
 use super::summary::{Summary, count};
-use crate::rdb::{Entry, Kind, RdbRecord, RdbValue, Reader};
-use crate::request::{LONGEST_KEY, OwnedValue, Packer, Score, ValueType, ascending};
+use crate::rdb::{Entry, RdbRecord, RdbValue, Reader};
+use crate::request::{LONGEST_KEY, OwnedValue, Packer, Score, StreamPacker, ValueType, ascending};
 use crate::resp::inline;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -137,8 +137,6 @@ impl Sources {
             count(&mut summary.databases, entry.database);
         } else if let RdbValue::Skipped(kind) = &entry.value {
             count(&mut summary.types, kind.to_string());
-        } else if entry.value == RdbValue::Stream {
-            count(&mut summary.types, Kind::Stream.to_string());
         } else if entry.key.len() > LONGEST_KEY {
             summary.long_keys += 1;
         } else if !self.is_aof && entry.expires_at.is_some_and(|end| end <= selection.now) {
@@ -146,6 +144,10 @@ impl Sources {
         } else if let RdbValue::String(value) = &mut entry.value {
             summary.keys += 1;
             let value = OwnedValue::string(std::mem::take(value));
+            take(Item::Key(imported(&entry, value, Some(0))))?;
+        } else if entry.value == RdbValue::Stream {
+            summary.keys += 1;
+            let value = read_stream(reader)?;
             take(Item::Key(imported(&entry, value, Some(0))))?;
         } else {
             // As Redis, this leaves an empty value out.
@@ -160,7 +162,21 @@ fn imported(entry: &Entry, value: OwnedValue, ends: Option<usize>) -> ImportedKe
     ImportedKey { database, key: entry.key.clone(), expires_at, value, ends }
 }
 
-/// Reads the entries of a value of another type than string. Returns whether there are any.
+/// Reads a stream, all of which is in memory then.
+///
+/// # Errors
+/// If the file is damaged, or the stream is longer than a value may be.
+fn read_stream(reader: &mut Reader<impl BufRead>) -> Result<OwnedValue, String> {
+    let mut packer = StreamPacker::default();
+    while let Some(part) = reader.stream_part().map_err(|why| why.to_string())? {
+        if !packer.push(part) {
+            return Err("a stream has more than 512 MiB".to_owned());
+        }
+    }
+    Ok(packer.finish())
+}
+
+/// Reads the entries of a value of another type than string or stream. Returns whether there are any.
 ///
 /// # Errors
 /// If the file is damaged, or two names of a part are the same; or if `take` fails.

@@ -6,8 +6,9 @@ use crate::log::Fsync;
 use crate::rdb::redis_files::{self, bytes};
 use crate::rdb::{RdbRecord, RdbValue, Reader, Writer};
 use crate::request::{
-    Answer, Change, ExpireCondition, Expiry, HashChange, HashParts, HashQuery, Packer, Query,
-    Request, Score, StoredValue, ValueType, ascending,
+    Answer, Change, ExpireCondition, Expiry, GroupAction, GroupChange, HashChange, HashParts,
+    HashQuery, NewStreamId, Packer, Query, ReadFrom, Request, Score, StoredValue, StreamChange,
+    StreamId, ValueType, ascending,
 };
 use crate::{Db, Options};
 use std::collections::BTreeMap;
@@ -122,18 +123,19 @@ fn requests(lines: &[&str]) -> Vec<u8> {
 #[test]
 fn values_of_all_types_are_imported_and_the_rest_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    write(&folder, "a.rdb", &bytes(redis_files::PLAIN));
-    let why = command(&folder, "import @/a.rdb --dir @/db").unwrap_err();
-    for part in ["nothing was imported", "keys of types that are not supported here: stream (1);"] {
+    write(&folder, "valkey.rdb", &bytes(redis_files::VALKEY));
+    let why = command(&folder, "import @/valkey.rdb --dir @/db").unwrap_err();
+    for part in ["nothing was imported", "keys of types that are not supported here: hash"] {
         assert!(why.contains(part), "{part} is missing in {why}");
     }
     assert!(!folder.path().join("db").exists());
+    let skips = "import @/valkey.rdb --dir @/valkey/db --skip-other-types";
+    let (text, healthy) = command(&folder, skips).unwrap();
+    assert!(healthy && text.contains("Skipped, by type: hash"), "{text}");
+    write(&folder, "a.rdb", &bytes(redis_files::PLAIN));
     let all = "import @/a.rdb --dir @/db --skip-other-types --database 0";
     let (text, healthy) = command(&folder, all).unwrap();
-    assert!(
-        healthy && text.starts_with("Imported 19 keys.\nSkipped, by type: stream (1).\n"),
-        "{text}"
-    );
+    assert!(healthy && text.starts_with("Imported 20 keys.\n"), "{text}");
     assert!(text.contains("Skipped: 1 function libraries."), "{text}");
     let db = open(&folder);
     assert_eq!(
@@ -151,15 +153,15 @@ fn values_of_all_types_are_imported_and_the_rest_is_named() {
     // Redis writes the last member first.
     assert_eq!(names(&db, "bigzset", ValueType::SortedSet)[1..], ["b"]);
     assert_eq!(scores(&db, "bigzset"), [1.0, f64::INFINITY]);
-    assert_eq!((db.len(), db.stats().expires), (19, 2));
+    assert_eq!((db.len(), db.stats().expires), (20, 2));
     drop(db);
     let why = command(&folder, all).unwrap_err();
-    assert!(why.ends_with("already has 19 keys; --replace imports anyway"), "{why}");
+    assert!(why.ends_with("already has 20 keys; --replace imports anyway"), "{why}");
     let (text, _) = command(&folder, "import @/a.rdb --dir @/all/db --skip-other-types").unwrap();
-    assert!(text.starts_with("Imported 20 keys.\n"), "{text}");
+    assert!(text.starts_with("Imported 21 keys.\n"), "{text}");
     let db = Db::open(Options::at(folder.path().join("all/db"))).unwrap();
     let third = db.database(3).unwrap();
-    assert_eq!((value(&third, "other").as_deref(), third.len(), db.len()), (Some("db"), 1, 19));
+    assert_eq!((value(&third, "other").as_deref(), third.len(), db.len()), (Some("db"), 1, 20));
     let other = "import @/a.rdb --dir @/db --skip-other-types --database 3 --replace --json";
     let (json, _) = command(&folder, other).unwrap();
     assert!(
@@ -168,7 +170,7 @@ fn values_of_all_types_are_imported_and_the_rest_is_named() {
         "{json}"
     );
     let db = open(&folder);
-    assert_eq!((value(&db, "other").as_deref(), db.len()), (Some("db"), 20));
+    assert_eq!((value(&db, "other").as_deref(), db.len()), (Some("db"), 21));
 }
 
 #[test]
@@ -617,6 +619,54 @@ fn lists_sets_and_sorted_sets_are_checked_dumped_and_exported() {
         assert_eq!((db.len(), db.stats().expires), (11, 6), "{path}");
         assert_eq!(names(&db, "twice", ValueType::List), ["2", "2"]);
     }
+}
+
+#[test]
+fn streams_are_exported_and_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let mut session = db.session();
+    let mut change = |key: &'static [u8], change: StreamChange<'_>| {
+        session.execute(&[Request::Change(key, Change::Stream(change))], &mut |_, made| {
+            assert!(!matches!(made, Answer::Error(_)), "{made:?}");
+        });
+    };
+    let group = |name: &'static [u8], action| GroupChange { name, group: b"g", action };
+    for (key, count) in [(&b"short"[..], 3), (b"long", 20_000), (b"empty", 0)] {
+        for n in 0..count {
+            let (id, text) = (NewStreamId::Given(StreamId { ms: 5 + n, seq: 1 }), n.to_string());
+            let fields: [&[u8]; 4] = [b"f", text.as_bytes(), b"a field", b""];
+            change(key, StreamChange::Add { id, fields: &fields, create: true, trim: None });
+        }
+        let from = ReadFrom::After(StreamId::MIN);
+        let create = group(key, GroupAction::Create { from, read: Some(0), create: true });
+        change(key, StreamChange::Group(&create));
+        for consumer in [&b"one"[..], b"two"] {
+            let (from, count) = (ReadFrom::New, Some(count / 4));
+            let most = usize::MAX;
+            let read = GroupAction::Read { consumer, from, count, no_ack: false, most };
+            change(key, StreamChange::Group(&group(key, read)));
+        }
+        change(key, StreamChange::Delete(&[StreamId { ms: 6, seq: 1 }]));
+    }
+    drop(session);
+    let read = |db: &Db| {
+        ["short", "long", "empty"].map(|key| {
+            let mut all = entries(db, key, ValueType::Stream);
+            // The format of Redis 7.0 has no time at which a consumer was last active.
+            all.retain(|(name, _)| name[0] != 3);
+            all
+        })
+    };
+    let wanted = read(&db);
+    assert!(wanted[1].len() > 20_000);
+    db.close().unwrap();
+    drop(db);
+    command(&folder, "export @/out.rdb --dir @/db").unwrap();
+    let (text, _) = command(&folder, "import @/out.rdb --dir @/again/db").unwrap();
+    assert_eq!(text, "Imported 3 keys.\n");
+    let db = Db::open(Options::at(folder.path().join("again/db"))).unwrap();
+    assert!(read(&db) == wanted, "a stream has other contents");
 }
 
 #[test]

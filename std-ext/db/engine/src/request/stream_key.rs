@@ -112,6 +112,42 @@ pub(crate) fn parse_times(bytes: &[u8]) -> Option<(u64, u64)> {
     rest.is_empty().then_some((seen, active))
 }
 
+/// A name of a stream with its value, as far as Redis's formats need it.
+pub(super) enum Part<'a> {
+    Meta(StreamMeta),
+    Entry,
+    Group(&'a [u8], StreamGroup),
+    /// Of a group, with its name, and when it was last seen and last active.
+    Consumer(&'a [u8], &'a [u8], (u64, u64)),
+    Pending(&'a [u8], StreamId, PendingEntry<'a>),
+    /// An entry of a group that a consumer has.
+    Owned,
+}
+
+/// Returns what a name and its value are; nothing if they have none of the forms above.
+pub(super) fn part<'a>(name: &'a [u8], value: &'a [u8]) -> Option<Part<'a>> {
+    let (kind, rest) = name.split_first()?;
+    Some(match *kind {
+        ENTRY => Part::Entry,
+        GROUP => Part::Group(rest, StreamGroup::parse(value)?),
+        CONSUMER => {
+            let (group, consumer) = split_long(rest)?;
+            Part::Consumer(group, consumer, parse_times(value)?)
+        }
+        PENDING => {
+            let (group, id) = split_long(rest)?;
+            Part::Pending(group, last_id(id), PendingEntry::parse(value)?)
+        }
+        CONSUMER_PENDING => Part::Owned,
+        _ => Part::Meta(StreamMeta::parse(value)?),
+    })
+}
+
+/// Adds a field or its value to the value of an entry.
+pub(super) fn push_field(field: &[u8], into: &mut Vec<u8>) {
+    push(field, into);
+}
+
 /// Returns the value of an entry.
 pub(crate) fn entry_value(fields: &[&[u8]]) -> Vec<u8> {
     let mut value = Vec::new();
@@ -231,8 +267,13 @@ fn is_entry(mut value: &[u8]) -> bool {
 
 /// Splits off some bytes behind their length, and returns the others.
 fn take_long(bytes: &[u8]) -> Option<&[u8]> {
+    split_long(bytes).map(|(_, rest)| rest)
+}
+
+/// Returns some bytes behind their length, and the others.
+fn split_long(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
-    rest.get(u32::from_be_bytes(*length) as usize..)
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
 }
 
 #[cfg(test)]
