@@ -343,23 +343,23 @@ mod tests {
         assert_counted("redis_tcl_suite");
     }
 
-    /// The first group of a list are the tests of missing types. Tests that do not run are listed, but not counted.
+    /// Tests that do not run are listed, but not counted.
     fn assert_counted(suite: &str) {
         let read = |file: &str| {
             std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
         };
         let list = read(&format!("tests/clients/{suite}.txt"));
-        let (mut names, mut failing, mut types) = (Vec::new(), 0, None);
+        let (mut names, mut failing, mut types) = (Vec::new(), 0, 0);
         for group in list.split("\n# ").skip(1) {
             let mut lines = group.lines().filter(|line| !line.is_empty());
             let reason = lines.next().unwrap();
             let before = names.len();
             names.extend(lines);
             let count = names.len() - before;
-            types.get_or_insert(count);
+            types += if reason.starts_with("Missing type: ") { count } else { 0 };
             failing += if reason.starts_with("Left out: ") { 0 } else { count };
         }
-        let end = format!("| {failing} | {} | `{suite}.txt` |\n", types.unwrap());
+        let end = format!("| {failing} | {types} | `{suite}.txt` |\n");
         let page = read("docs/limits.md");
         assert!(page.contains(&end), "docs/limits.md does not count the failing tests: {end}");
         let all = names.len();

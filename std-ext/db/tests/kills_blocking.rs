@@ -258,8 +258,10 @@ fn elements_survive_kills() {
         all = story.into_inner().unwrap();
         check(&Program::serving(folder.path(), round + 1), &mut all);
     }
-    for delivered in [&all.delivered, &all.read, &all.consumed] {
-        assert!(delivered.len() > 10 * rounds as usize, "hardly anything was delivered");
+    assert!(all.delivered.len() > 10 * rounds as usize, "hardly anything was delivered");
+    // Fewer are added, and a busy machine reads fewer still.
+    for read in [&all.read, &all.consumed] {
+        assert!(read.len() > rounds as usize, "hardly anything was read");
     }
 }
 
