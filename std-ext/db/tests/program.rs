@@ -212,12 +212,8 @@ fn an_ephemeral_server_ends_with_its_input() {
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "it has written a file");
-    let refused = program_of(&["ephemeral", "--port", "1"]);
+    let refused = self::program().args(["ephemeral", "--port", "1"]).output().unwrap();
     assert!(failed(&refused, 2).contains("ephemeral: it takes no arguments"), "{refused:?}");
-}
-
-fn program_of(arguments: &[&str]) -> Output {
-    program().args(arguments).output().unwrap()
 }
 
 #[test]

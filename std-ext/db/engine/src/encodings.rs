@@ -1,7 +1,7 @@
 //! How Redis would store values: from when on in a larger form, which is what `OBJECT ENCODING` answers, and how many
 //! entries of a stream together.
 
-/// A limit of a smaller form.
+/// A limit of Redis's encodings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncodingLimit {
     /// The most fields of a hash that is a listpack.

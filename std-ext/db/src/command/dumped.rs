@@ -26,7 +26,7 @@ fn dump_packed(value: Packed<'_>, out: &mut Vec<u8>) -> Result<(), &'static str>
             payload::dump_hash(encoding, len, value.iter(), out);
         }
         ValueType::Stream => {
-            let write = |to: &mut StreamWriter<'_>| write_stream(|| value.iter(), to);
+            let write = |to: &mut StreamWriter<'_>| write_stream(value.iter(), to);
             // Memory takes all.
             let _ = payload::dump_stream(StreamEncoding::Listpacks2, out, write);
         }

@@ -4,7 +4,7 @@ use super::folder;
 use super::report::{ReportProgress, json_string, output_error};
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
-use crate::rdb::{ScoredMember, StreamEncoding, Writer};
+use crate::rdb::{ScoredMember, StreamEncoding, StreamWriter, Writer};
 use crate::request::{OwnedValue, Packed, Score, StoredValue, ValueType, write_stream};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -156,9 +156,10 @@ impl WaitingValue {
                 writer.hash(key, expires_at, count, parts.flat_map(Packed::iter))
             }
             ValueType::Stream => {
-                let names = || parts.clone().flat_map(Packed::iter);
-                let encoding = StreamEncoding::Listpacks2;
-                writer.stream(key, expires_at, encoding, |to| write_stream(names, to))
+                let write = |to: &mut StreamWriter<'_>| {
+                    write_stream(parts.clone().flat_map(Packed::iter), to)
+                };
+                writer.stream(key, expires_at, StreamEncoding::Listpacks2, write)
             }
             ValueType::List => writer.list(key, expires_at, count, parts.flat_map(Packed::names)),
             ValueType::Set => writer.set(key, expires_at, count, parts.flat_map(Packed::names)),

@@ -56,7 +56,7 @@ impl Server {
     /// # Errors
     /// If no thread can be started.
     pub fn spawn(self) -> io::Result<RunningServer> {
-        let (db, stop) = (self.stop_handle().0.db.clone(), self.stop_handle());
+        let (db, stop) = (self.db().clone(), self.stop_handle());
         let addresses = self.addresses().to_vec();
         let run = thread::Builder::new().name("hedgerow-db".into());
         let thread = Some(run.spawn(|| self.run())?);
@@ -93,18 +93,21 @@ impl RunningServer {
     /// # Errors
     /// If a thread had to stop earlier.
     pub fn stop(mut self) -> io::Result<ServerExit> {
+        self.end().expect("nobody else ends it")
+    }
+
+    /// Stops the server, unless that was done.
+    fn end(&mut self) -> Option<io::Result<ServerExit>> {
+        let thread = self.thread.take()?;
         self.stop.stop();
-        let thread = self.thread.take().expect("only `stop` and `drop` take it");
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("a server thread panicked")))
+        let panicked = |_| Err(io::Error::other("a server thread panicked"));
+        Some(thread.join().unwrap_or_else(panicked))
     }
 }
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
-        self.stop.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let _ = self.end();
     }
 }
 

@@ -130,7 +130,6 @@ impl Server {
         &self.addresses
     }
 
-    #[cfg(feature = "grpc")]
     pub(crate) fn db(&self) -> &Db {
         &self.shared.db
     }

@@ -143,11 +143,6 @@ pub(super) fn part<'a>(name: &'a [u8], value: &'a [u8]) -> Option<Part<'a>> {
     })
 }
 
-/// Adds a field or its value to the value of an entry.
-pub(super) fn push_field(field: &[u8], into: &mut Vec<u8>) {
-    push(field, into);
-}
-
 /// Returns the value of an entry.
 pub(crate) fn entry_value(fields: &[&[u8]]) -> Vec<u8> {
     let mut value = Vec::new();

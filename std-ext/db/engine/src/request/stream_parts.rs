@@ -1,8 +1,9 @@
 //! Streams as the parts that Redis's formats have.
 
 use super::LONGEST_VALUE;
+use super::lengths::push;
 use super::packed::Packer;
-use super::stream_key::{self, PendingEntry, StreamGroup, StreamMeta};
+use super::stream_key::{self, Part, PendingEntry, StreamGroup, StreamMeta};
 use super::value::OwnedValue;
 use super::value_type::ValueType;
 use hedgerow_db_formats::rdb::{self, HashPair, StreamEntry, StreamId, StreamPart, StreamWriter};
@@ -12,65 +13,62 @@ use std::io;
 /// A consumer's name, and when it was last seen and last active.
 type SeenConsumer<'v> = (&'v [u8], u64, u64);
 
-/// What a stream has besides its entries, by the names under which it is stored.
+/// The groups of a stream, with what each has.
 #[derive(Default)]
-struct Contents<'v> {
-    meta: StreamMeta,
-    groups: Vec<(&'v [u8], StreamGroup)>,
-    /// The consumers of a group.
+struct Groups<'v> {
+    all: Vec<(&'v [u8], StreamGroup)>,
     consumers: BTreeMap<&'v [u8], Vec<SeenConsumer<'v>>>,
     pending: BTreeMap<&'v [u8], Vec<(StreamId, PendingEntry<'v>)>>,
 }
 
-impl<'v> Contents<'v> {
-    fn read(parts: impl Iterator<Item = HashPair<'v>>) -> Self {
-        let mut this = Self::default();
-        for (name, value) in parts {
-            match stream_key::part(name, value) {
-                Some(stream_key::Part::Meta(meta)) => this.meta = meta,
-                Some(stream_key::Part::Group(name, group)) => this.groups.push((name, group)),
-                Some(stream_key::Part::Consumer(group, name, (seen, active))) => {
-                    this.consumers.entry(group).or_default().push((name, seen, active));
-                }
-                Some(stream_key::Part::Pending(group, id, entry)) => {
-                    this.pending.entry(group).or_default().push((id, entry));
-                }
-                // What a consumer has is known from the pending entries of its group.
-                Some(stream_key::Part::Entry | stream_key::Part::Owned) | None => {}
-            }
-        }
-        this
-    }
-}
-
-/// Writes a stream, whose names and values `parts` returns in order, and again at the next call.
+/// Writes a stream, whose names and values come in order.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_stream<'v, I: Iterator<Item = HashPair<'v>>>(
-    parts: impl Fn() -> I,
+pub fn write_stream<'v>(
+    parts: impl Iterator<Item = HashPair<'v>>,
     out: &mut StreamWriter<'_>,
 ) -> io::Result<()> {
-    let mut length = 0;
-    for (name, value) in parts() {
-        if name.starts_with(stream_key::ENTRIES) {
-            let fields = stream_key::entry_fields(value);
-            let pairs = fields.clone().step_by(2).zip(fields.skip(1).step_by(2));
-            out.entry(stream_key::last_id(name), pairs)?;
-            length += 1;
+    let (mut length, mut meta, mut groups) = (0, StreamMeta::default(), Groups::default());
+    for (name, value) in parts {
+        match stream_key::part(name, value) {
+            Some(Part::Entry) => {
+                let fields = stream_key::entry_fields(value);
+                let pairs = fields.clone().step_by(2).zip(fields.skip(1).step_by(2));
+                out.entry(stream_key::last_id(name), pairs)?;
+                length += 1;
+            }
+            Some(Part::Meta(found)) => meta = found,
+            Some(Part::Group(name, group)) => groups.all.push((name, group)),
+            Some(Part::Consumer(group, name, (seen, active))) => {
+                groups.consumers.entry(group).or_default().push((name, seen, active));
+            }
+            Some(Part::Pending(group, id, entry)) => {
+                groups.pending.entry(group).or_default().push((id, entry));
+            }
+            // What a consumer has is known from the pending entries of its group.
+            Some(Part::Owned) | None => {}
         }
     }
-    let Contents { meta, groups, consumers, pending } = Contents::read(parts());
     out.meta(&rdb::StreamMeta {
         length,
         last_id: meta.last,
         max_deleted_id: meta.deleted,
         entries_added: meta.added,
-        groups: groups.len() as u64,
+        groups: groups.all.len() as u64,
     })?;
-    for (name, group) in &groups {
-        let consumers = consumers.get(name).map_or(&[][..], Vec::as_slice);
-        let pending = pending.get(name).map_or(&[][..], Vec::as_slice);
+    groups.all.iter().try_for_each(|(name, group)| groups.write(name, group, out))
+}
+
+impl Groups<'_> {
+    fn write(
+        &self,
+        name: &[u8],
+        group: &StreamGroup,
+        out: &mut StreamWriter<'_>,
+    ) -> io::Result<()> {
+        let consumers = self.consumers.get(name).map_or(&[][..], Vec::as_slice);
+        let pending = self.pending.get(name).map_or(&[][..], Vec::as_slice);
         let (last_id, entries_read) = (group.last, group.read);
         let group = rdb::StreamGroup { name, last_id, entries_read, pending: pending.len() as u64 };
         out.group(&group, consumers.len() as u64)?;
@@ -90,8 +88,8 @@ pub fn write_stream<'v, I: Iterator<Item = HashPair<'v>>>(
             })?;
             owned.iter().try_for_each(|id| out.owned(*id))?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Makes a stream from its parts.
@@ -158,8 +156,8 @@ impl StreamPacker {
     fn entry(&mut self, mut entry: StreamEntry<'_>) -> bool {
         let mut value = Vec::new();
         while let Some((field, text)) = entry.pairs.next() {
-            stream_key::push_field(field, &mut value);
-            stream_key::push_field(text, &mut value);
+            push(field, &mut value);
+            push(text, &mut value);
             // The names of a node's fields are stored once, and may be long.
             if value.len() > LONGEST_VALUE
                 || self.entries.packed().bytes().len() + value.len() > LONGEST_VALUE

@@ -46,9 +46,9 @@ impl State {
             if group.is_some() && group == exhausted.as_deref() {
                 continue;
             }
-            let turn = turn(core, time, key, &waiter);
+            let turn = turn(core, time, key, (&waiter, reader));
             if matches!(turn, Turn::Waits) {
-                exhausted = group.map(Into::into);
+                exhausted = group.map(Into::into).or(exhausted);
                 continue;
             }
             // From here on it gets the entries, whatever becomes of its client.
@@ -104,8 +104,7 @@ impl State {
 }
 
 /// Returns what a key has for a reader.
-fn turn(core: &Core, time: u64, key: &[u8], waiter: &Waiter) -> Turn {
-    let Wanted::Entries(reader) = waiter.wanted() else { return Turn::Waits };
+fn turn(core: &Core, time: u64, key: &[u8], (waiter, reader): (&Waiter, &StreamReader)) -> Turn {
     let record = core.find(key).filter(|record| !record.is_expired(time));
     let stream = match record.as_ref().map(|record| record.value()) {
         Some(Value::Stream(stream)) => Some(stream),
