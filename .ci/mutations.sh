@@ -38,10 +38,12 @@ stage_mutants() {
         left_out "all but a thousandth of the mutants" "the next days have others"
     fi
     mutants 20 maps -p hedgerow --features=std-ext --baseline=skip --timeout=600 "$maps"
+    mutants 20 redis -p hedgerow-db-redis --all-features --baseline=skip --timeout=600 "$db"
+    mutants 20 cluster -p hedgerow-db-cluster --all-features --baseline=skip --timeout=600 "$db"
     mutants 20 db -p hedgerow-db --features=cluster,grpc --cargo-test-arg=--lib --baseline=skip --timeout=600 "$db"
     mutants 20 engine -p hedgerow-db-engine --baseline=skip --timeout=600 "$db"
     mutants 10 formats -p hedgerow-db-formats --baseline=skip --timeout=600 "$db"
-    named missed maps db engine formats | sed "s/^/LEFT OUT: a test that notices /"
+    named missed maps redis cluster db engine formats | sed "s/^/LEFT OUT: a test that notices /"
 }
 mutants_out=$target/mutants-out
 

@@ -4,7 +4,7 @@ stage fmt first "any" "formatting, of the unpublished packages too; and each mut
 stage_fmt() {
     cargo fmt --all --check -- --color never
     local manifest
-    for manifest in $(git ls-files '*/Cargo.toml' | grep -vxE 'std-ext/(db/((engine|formats|group)/)?)?Cargo.toml'); do
+    for manifest in $(git ls-files '*/Cargo.toml' | grep -vxE 'std-ext/(db/((cluster|engine|formats|group|redis)/)?)?Cargo.toml'); do
         cargo fmt --check --manifest-path "$manifest" -- --color never
     done
     # Known before the other stages have run for half an hour.
@@ -79,7 +79,7 @@ stage_packages() {
     # A version may be yanked on any day, and a verdict of the first tier does not depend on the day.
     [ "$tier" != all ] || ! grep 'is yanked in registry' "$clone/said" || return 1
     mkdir "$clone/published"
-    for name in hedgerow hedgerow-std-ext hedgerow-db-formats hedgerow-db-group hedgerow-db-engine hedgerow-db; do
+    for name in hedgerow hedgerow-std-ext hedgerow-db-{formats,group,engine,redis,cluster} hedgerow-db; do
         mkdir "$clone/published/$name"
         tar -xzf "$target/package/$name-"[0-9]*.crate -C "$clone/published/$name" --strip-components=1
         for file in LICENSE-APACHE LICENSE-MIT README.md $([ $name != hedgerow-db ] || echo hedgerow.proto); do
@@ -105,13 +105,15 @@ check_published() {
     cat >"$1/Cargo.toml" <<'END'
 [workspace]
 resolver = "3"
-members = ["hedgerow", "hedgerow-std-ext", "hedgerow-db-formats", "hedgerow-db-group", "hedgerow-db-engine", "hedgerow-db"]
+members = ["hedgerow*"]
 [patch.crates-io]
 hedgerow = { path = "hedgerow" }
 hedgerow-std-ext = { path = "hedgerow-std-ext" }
 hedgerow-db-formats = { path = "hedgerow-db-formats" }
 hedgerow-db-group = { path = "hedgerow-db-group" }
 hedgerow-db-engine = { path = "hedgerow-db-engine" }
+hedgerow-db-redis = { path = "hedgerow-db-redis" }
+hedgerow-db-cluster = { path = "hedgerow-db-cluster" }
 END
     cargo check --offline --workspace --manifest-path "$1/Cargo.toml"
 }

@@ -1,6 +1,6 @@
 //! The asymmetric barrier: it forbids the store-buffering outcome, also in a child of `fork`.
 
-#[path = "../db/src/not_run.rs"]
+#[path = "../db/engine/src/not_run.rs"]
 mod not_run;
 
 use hedgerow_std_ext::membarrier;

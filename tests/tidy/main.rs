@@ -21,13 +21,15 @@ type Rule = fn(&str, &str) -> Vec<Violation>;
 type Files = Vec<(String, String)>;
 
 /// The sources of each crate that is published.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 8] = [
     "src",
     "std-ext/src",
     "std-ext/db/src",
+    "std-ext/db/cluster/src",
     "std-ext/db/engine/src",
     "std-ext/db/formats/src",
     "std-ext/db/group/src",
+    "std-ext/db/redis/src",
 ];
 
 const RULES: [Rule; 8] = [

@@ -15,17 +15,17 @@ mod error;
 mod input;
 mod options;
 
-#[cfg(feature = "tls")]
-pub use crate::outgoing::ClientTls;
 pub use cluster::{ClusterClient, ClusterPipeline};
 pub use error::{Attempt, ClientError, Unavailable};
+#[cfg(feature = "tls")]
+pub use hedgerow_db_redis::outgoing::ClientTls;
 pub use options::ClientOptions;
 
-use crate::outgoing::OutgoingStream;
-use crate::resp::read::{self, Extent, Malformed, ReadItem, Reply, Scanned};
-use crate::resp::write::request;
 use address::NodeAddress;
 use error::Result;
+use hedgerow_db_formats::resp::read::{self, Extent, Malformed, ReadItem, Reply, Scanned};
+use hedgerow_db_formats::resp::write::request;
+use hedgerow_db_redis::outgoing::OutgoingStream;
 use input::{ReplyInput, Wait};
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};

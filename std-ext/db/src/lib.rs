@@ -26,44 +26,16 @@
 #[doc = include_str!("../README.md")]
 struct ReadMe;
 
-#[cfg(feature = "tls")]
-mod certificates;
 pub mod client;
-#[cfg(feature = "cluster")]
-pub mod cluster;
-/// Without the feature, commands know the words and never meet a view.
-#[cfg(not(feature = "cluster"))]
-#[doc(hidden)]
-pub mod cluster {
-    pub mod view;
-
-    pub use view::broadcast;
-}
-#[doc(hidden)]
-pub mod command;
-pub mod config;
 pub mod docs;
 #[cfg(feature = "grpc")]
 pub mod grpc;
-pub mod limits;
-#[cfg(all(test, feature = "cluster"))]
-mod not_run;
 #[cfg(feature = "cli")]
 pub mod offline;
-mod outgoing;
-#[doc(hidden)]
-pub mod pubsub;
-#[cfg(feature = "scripts")]
-mod scripts;
-pub mod server;
-mod tracking;
 
-#[cfg(test)]
-pub(crate) use hedgerow_db_engine::effort;
-#[cfg(feature = "grpc")]
-pub(crate) use hedgerow_db_engine::error;
-#[cfg(feature = "scripts")]
-pub(crate) use hedgerow_db_engine::script_settings;
+#[cfg(feature = "cluster")]
+#[doc(inline)]
+pub use hedgerow_db_cluster as cluster;
 #[doc(inline)]
 pub use hedgerow_db_engine::{
     DatabaseStats, Db, EncodingLimit, EncodingLimits, Error, KeyWatch, MAX_DATABASES, Opened,
@@ -72,12 +44,9 @@ pub use hedgerow_db_engine::{
 };
 #[doc(hidden)]
 pub use hedgerow_db_engine::{Role, TimeSource, clustered, snapshot};
-pub(crate) use hedgerow_db_engine::{
-    bounds, buffers, clock, db, encodings, event_flags, gauge, latency_monitor, lock, progress,
-    session, state,
-};
-#[cfg(feature = "cluster")]
-pub(crate) use hedgerow_db_formats::crc32;
-pub(crate) use hedgerow_db_formats::{glob, number, score, slot_set, slots};
 #[doc(inline)]
 pub use hedgerow_db_formats::{rdb, resp, slot_set::SlotSet};
+#[doc(hidden)]
+pub use hedgerow_db_redis::{command, pubsub};
+#[doc(inline)]
+pub use hedgerow_db_redis::{config, limits, server};

@@ -36,15 +36,17 @@ fn main() -> ExitCode {
         Err(why) => return fail(&why, EXIT_BAD_CONFIG),
     };
     match Config::read(arguments, environment) {
-        Ok(Invocation::Serve(config)) => match serve(&config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failed) => fail(&failed.why, failed.code),
+        Ok(Invocation::Serve(config)) => match lacking(&config) {
+            Some(feature) => fail(&lacks(feature), EXIT_BAD_CONFIG),
+            None => match serve(&config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failed) => fail(&failed.why, failed.code),
+            },
         },
         #[cfg(feature = "cluster")]
         Ok(Invocation::Cluster(asked)) => administer(&asked),
-        // Such settings are refused without the feature.
         #[cfg(not(feature = "cluster"))]
-        Ok(Invocation::Cluster(_)) => ExitCode::from(EXIT_BAD_CONFIG),
+        Ok(Invocation::Cluster(_)) => fail(&lacks("cluster"), EXIT_BAD_CONFIG),
         Ok(Invocation::Data(asked)) => run_offline(&asked),
         Ok(Invocation::Ephemeral) => match serve_ephemeral() {
             Ok(()) => ExitCode::SUCCESS,
@@ -53,6 +55,23 @@ fn main() -> ExitCode {
         Ok(Invocation::Print(text)) => print(&text),
         Err(why) => fail(&why.to_string(), EXIT_BAD_CONFIG),
     }
+}
+
+/// Returns the feature that these settings need and this build does not have, if there is one.
+fn lacking(config: &Config) -> Option<&'static str> {
+    if cfg!(not(feature = "cluster")) && config.cluster().is_some() {
+        return Some("cluster");
+    }
+    if cfg!(not(feature = "grpc")) && config.grpc().is_some() {
+        return Some("grpc");
+    }
+    None
+}
+
+fn lacks(feature: &str) -> String {
+    format!(
+        "this program was built without the feature `{feature}`: build it with `--features {feature}`"
+    )
 }
 
 /// Serves an empty database in memory, until standard input ends or a client stops it.
@@ -327,7 +346,7 @@ fn grpc(
     server: &hedgerow_db::server::Server,
 ) -> Result<Option<hedgerow_db::grpc::GrpcServer>, String> {
     let Some(address) = config.grpc() else { return Ok(None) };
-    let options = config.grpc_options().map_err(|why| why.to_string())?;
+    let options = hedgerow_db::grpc::GrpcOptions::of(config).map_err(|why| why.to_string())?;
     let started = hedgerow_db::grpc::GrpcServer::start_beside(server, address, options);
     started.map(Some).map_err(|why| {
         format!("cannot serve gRPC on {address}: {why}\n{}", advice(&why, "grpc-port"))

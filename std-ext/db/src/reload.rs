@@ -7,7 +7,7 @@
 use hedgerow_db::cluster::node::Renewer;
 use hedgerow_db::config::Config;
 #[cfg(feature = "grpc")]
-use hedgerow_db::grpc::GrpcReloader;
+use hedgerow_db::grpc::{GrpcOptions, GrpcReloader};
 use hedgerow_db::server::Reloader;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,7 +68,7 @@ impl Reload {
         steps.push(Box::new(server.map_err(|why| why.to_string())?));
         #[cfg(feature = "grpc")]
         if let Some(grpc) = &self.grpc {
-            let options = config.grpc_options().map_err(|why| why.to_string())?;
+            let options = GrpcOptions::of(&config).map_err(|why| why.to_string())?;
             steps.push(Box::new(grpc.prepare(options).map_err(|why| why.to_string())?));
         }
         #[cfg(feature = "cluster")]

@@ -5,12 +5,10 @@
 
 #[path = "support/group.rs"]
 mod group;
-#[path = "../src/not_run.rs"]
-mod not_run;
 mod support;
 
 use group::{Cluster, EndpointType};
-use not_run::not_run;
+use hedgerow_db_engine::not_run::not_run;
 use redis::{Commands, RedisError};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

@@ -4,8 +4,6 @@
 //! data can be read, and acknowledged changes survive a restart.
 
 #[cfg(target_os = "linux")]
-#[path = "../src/not_run.rs"]
-mod not_run;
 mod support;
 
 use hedgerow_db::log::Fsync;
@@ -664,7 +662,9 @@ impl Small {
         match mount.output() {
             Ok(output) if output.status.success() => Some(Self(at)),
             failed => {
-                not_run::not_run(&format!("no file system can be mounted: {failed:?}"));
+                hedgerow_db_engine::not_run::not_run(&format!(
+                    "no file system can be mounted: {failed:?}"
+                ));
                 None
             }
         }

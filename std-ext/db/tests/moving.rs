@@ -7,12 +7,10 @@
 #[cfg(feature = "tls")]
 #[path = "support/certificates.rs"]
 mod certificates;
-#[path = "../src/not_run.rs"]
-mod not_run;
 #[path = "support/random.rs"]
 mod random;
 
-use not_run::not_run;
+use hedgerow_db_engine::not_run::not_run;
 use random::Random;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -2,15 +2,13 @@
 //!
 //! The server over sockets: valid and invalid requests, and the treatment of clients that misbehave.
 
-#[path = "../src/not_run.rs"]
-mod not_run;
 mod support;
 
 use hedgerow_db::log::Fsync;
 use hedgerow_db::server::http::HttpServer;
 use hedgerow_db::server::{Bind, Server, ServerConfig};
 use hedgerow_db::{Db, Options};
-use not_run::not_run;
+use hedgerow_db_engine::not_run::not_run;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::str::FromStr;

@@ -128,11 +128,13 @@ fn source(root: &Path, check: &Check) -> String {
 }
 
 /// The folders of packages; the root has the maps.
-const PACKAGES: [&str; 14] = [
-    "std-ext/db/group/",
+const PACKAGES: [&str; 16] = [
     // A package before the folder that it is in.
+    "std-ext/db/cluster/",
     "std-ext/db/engine/",
     "std-ext/db/formats/",
+    "std-ext/db/group/",
+    "std-ext/db/redis/",
     "std-ext/db/",
     "std-ext/",
     "fuzz/",

@@ -51,6 +51,9 @@ mod latency_tests;
 #[doc(hidden)]
 pub mod lock;
 pub mod log;
+#[cfg(any(test, feature = "test-support"))]
+#[doc(hidden)]
+pub mod not_run;
 pub mod options;
 #[doc(hidden)]
 pub mod progress;

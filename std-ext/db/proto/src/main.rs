@@ -40,7 +40,7 @@ const DESCRIPTIONS: &[Description] = &[
         folder: "proto",
         file: "etcd.proto",
         package: "etcdserverpb",
-        code: "src/cluster/etcd/generated.rs",
+        code: "cluster/src/etcd/generated.rs",
         codec: None,
         // The client has one function for all methods.
         client: false,
@@ -51,7 +51,7 @@ const DESCRIPTIONS: &[Description] = &[
         folder: "proto",
         file: "peer.proto",
         package: "hedgerow.db.peer.v1",
-        code: "src/cluster/peer/generated.rs",
+        code: "cluster/src/peer/generated.rs",
         codec: None,
         client: true,
         server_in_tests: false,

@@ -1,6 +1,6 @@
 //! Errors of both clients.
 
-use crate::resp::read::{Malformed, Reply};
+use hedgerow_db_formats::resp::read::{Malformed, Reply};
 use std::error::Error;
 use std::fmt;
 use std::io;

@@ -1,6 +1,6 @@
 //! The bytes that a client has received, and the time that it waits for more.
 
-use crate::outgoing::OutgoingStream;
+use hedgerow_db_redis::outgoing::OutgoingStream;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
@@ -118,7 +118,7 @@ impl Wait {
 mod tests {
     use super::*;
     use crate::client::Client;
-    use crate::resp::read::Reply;
+    use hedgerow_db_formats::resp::read::Reply;
     use std::io::Write;
     use std::net::TcpListener;
     use std::thread::{JoinHandle, sleep};

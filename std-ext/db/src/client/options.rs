@@ -1,6 +1,6 @@
 //! How a client connects.
 
-use crate::outgoing::ClientTls;
+use hedgerow_db_redis::outgoing::ClientTls;
 use std::fmt;
 
 /// How a client connects to a server: its user, its password, and TLS.

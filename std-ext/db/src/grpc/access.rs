@@ -1,9 +1,9 @@
 //! The right to a call: the password at its begin, and the rights of the user `default` as long as it goes on.
 
 use super::bounds::Peer;
-use crate::command::DEFAULT_USER;
-use crate::gauge::Gauge;
-use crate::server::runtime_config::RuntimeConfig;
+use hedgerow_db_engine::gauge::Gauge;
+use hedgerow_db_redis::command::DEFAULT_USER;
+use hedgerow_db_redis::server::RuntimeConfig;
 use std::sync::Arc;
 use tonic::{Request, Status};
 

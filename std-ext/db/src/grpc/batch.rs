@@ -6,8 +6,8 @@ use super::bounds::{Peer, Reservation, output_limit_error};
 use super::service::{
     ANSWER_OVERHEAD, Accounted, Needs, ServiceShared, length, to_answer, to_request,
 };
-use crate::log::Lsn;
-use crate::request::{self, Request as DbRequest, RequestError};
+use hedgerow_db_engine::log::Lsn;
+use hedgerow_db_engine::request::{self, Request as DbRequest, RequestError};
 use tonic::Status;
 
 /// The effort of a part. A part of changes alone has as many requests, because each shard's changes of a part share a
@@ -121,11 +121,11 @@ mod tests {
     use crate::grpc::api::{GetRequest, SetRequest, operation};
     use crate::grpc::bounds::peer_with;
     use crate::grpc::service::Service;
-    use crate::log::manual::ManualLog;
-    use crate::request::Change;
-    use crate::server::lease_check_tests::primary;
-    use crate::{Db, Options};
     use futures_util::FutureExt;
+    use hedgerow_db_engine::log::manual::ManualLog;
+    use hedgerow_db_engine::request::Change;
+    use hedgerow_db_engine::{Db, Options};
+    use hedgerow_db_redis::test_support::primary;
     use std::pin::pin;
     use std::sync::Arc;
 

@@ -4,12 +4,12 @@
 //! A response is counted from its creation until its last bytes are handed to HTTP/2, which takes them in small pieces
 //! as the client reads.
 
-use crate::command::{ClientInfo, ClientSizes, DEFAULT_USER, TrackingInfo};
-use crate::gauge::Gauge;
-use crate::server::listen::keep_alive;
-use crate::server::runtime_config::RuntimeConfig;
 use futures_util::Stream;
 use futures_util::stream;
+use hedgerow_db_engine::gauge::Gauge;
+use hedgerow_db_redis::command::{ClientInfo, ClientSizes, DEFAULT_USER, TrackingInfo};
+use hedgerow_db_redis::server::RuntimeConfig;
+use hedgerow_db_redis::server::keep_alive;
 use http_body::{Body as HttpBody, Frame};
 use prost::bytes::Bytes;
 use socket2::SockRef;
@@ -513,16 +513,15 @@ impl HttpBody for BodyOutput {
 /// Returns a connection without a socket, whose responses have this limit.
 #[cfg(test)]
 pub(super) fn peer_with(output: usize) -> Peer {
-    use crate::config::{OutputLimit, ServerConfig};
-    let output = OutputLimit { hard: output, ..OutputLimit::default() };
-    let config = ServerConfig { output, ..ServerConfig::default() };
+    let mut config = hedgerow_db_redis::config::ServerConfig::default();
+    config.output.hard = output;
     Peer::new(&Arc::new(RuntimeConfig::new(&config)), [None; 2])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ServerConfig;
+    use hedgerow_db_redis::config::ServerConfig;
 
     #[test]
     fn connections_are_spread_over_the_threads_that_run() {

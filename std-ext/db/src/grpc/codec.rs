@@ -1,6 +1,6 @@
 //! prost's codec, with a limit for messages that are much larger in memory than on the wire.
 
-use crate::limits::GRPC_PARTS;
+use hedgerow_db_redis::limits::GRPC_PARTS;
 use prost::Message;
 use prost::bytes::Buf;
 use std::marker::PhantomData;

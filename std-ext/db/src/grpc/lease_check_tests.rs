@@ -5,14 +5,14 @@ use super::api::{
     BatchRequest, DeleteRequest, GetRequest, Operation, ScanRequest, SetRequest, answer, operation,
 };
 use super::{GrpcOptions, GrpcServer};
-use crate::log::manual::ManualLog;
-use crate::log::none::NoLog;
-use crate::log::{Log, OpenError};
-use crate::options::Options;
-use crate::server::lease_check_tests::primary;
-use crate::{Db, Progress};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use hedgerow_db_engine::log::manual::ManualLog;
+use hedgerow_db_engine::log::none::NoLog;
+use hedgerow_db_engine::log::{Log, OpenError};
+use hedgerow_db_engine::options::Options;
+use hedgerow_db_engine::{Db, Progress};
+use hedgerow_db_redis::test_support::primary;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Channel;

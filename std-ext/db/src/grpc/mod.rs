@@ -9,11 +9,12 @@ mod bounds;
 pub(crate) mod codec;
 #[cfg(test)]
 mod lease_check_tests;
+mod options;
 mod server;
 mod service;
 
 #[expect(missing_docs, clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
 pub mod api;
 
-pub use crate::config::GrpcOptions;
+pub use options::GrpcOptions;
 pub use server::{GrpcReloader, GrpcServer};

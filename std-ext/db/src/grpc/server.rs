@@ -12,13 +12,14 @@ use super::api;
 use super::api::database_server::DatabaseServer;
 use super::bounds::{Accepted, Bounded, ToServer, ToThread, accept, incoming};
 use super::service::Service;
-use crate::config::{GrpcOptions, OutputLimit, ServerConfig};
-use crate::db::Db;
-use crate::limits::{GRPC_CALLS, GRPC_WATCHES};
-use crate::lock::lock;
-use crate::server::Server as RespServer;
-use crate::server::runtime_config::RuntimeConfig;
+use crate::grpc::options::GrpcOptions;
 use futures_util::future::select;
+use hedgerow_db_engine::db::Db;
+use hedgerow_db_engine::lock::lock;
+use hedgerow_db_redis::config::ServerConfig;
+use hedgerow_db_redis::limits::{GRPC_CALLS, GRPC_WATCHES};
+use hedgerow_db_redis::server::RuntimeConfig;
+use hedgerow_db_redis::server::Server as RespServer;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -85,15 +86,13 @@ impl GrpcServer {
     /// # Errors
     /// If the address cannot be bound, or the certificates cannot be used.
     pub fn start(db: Db, address: impl ToSocketAddrs, options: GrpcOptions) -> io::Result<Self> {
-        let config = ServerConfig {
-            password: options.password.clone(),
-            protected_mode: false,
-            max_clients: options.max_clients,
-            timeout: options.timeout,
-            query_buffer_limit: options.query_buffer_limit,
-            output: OutputLimit { hard: options.output_buffer_limit, ..OutputLimit::default() },
-            ..ServerConfig::default()
-        };
+        let mut config = ServerConfig::default();
+        config.password.clone_from(&options.password);
+        config.protected_mode = false;
+        config.max_clients = options.max_clients;
+        config.timeout = options.timeout;
+        config.query_buffer_limit = options.query_buffer_limit;
+        config.output.hard = options.output_buffer_limit;
         Self::start_with(db, address, options, &Arc::new(RuntimeConfig::new(&config)))
     }
 
@@ -371,7 +370,7 @@ fn questions<S>(service: S) -> Bounded<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
+    use hedgerow_db_engine::Options;
     use std::sync::mpsc;
 
     #[test]

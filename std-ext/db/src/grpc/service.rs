@@ -8,17 +8,19 @@ use super::api::{
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
 use super::bounds::{BusyCall, Peer, Reservation, output_limit_error};
-use crate::bounds::LOG_BACKLOG;
-use crate::db::Db;
-use crate::error::Error;
-use crate::gauge::Gauge;
-use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
-use crate::log::{Epoch, LeaseCheck, LogError, Lsn, ReadIndex};
-use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
-use crate::watch::{Event, EventKind, Watch, WatchError};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, Stream};
+use hedgerow_db_engine::bounds::LOG_BACKLOG;
+use hedgerow_db_engine::db::Db;
+use hedgerow_db_engine::error::Error;
+use hedgerow_db_engine::gauge::Gauge;
+use hedgerow_db_engine::log::{Epoch, LeaseCheck, LogError, Lsn, ReadIndex};
+use hedgerow_db_engine::request::{
+    self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError,
+};
+use hedgerow_db_engine::watch::{Event, EventKind, Watch, WatchError};
+use hedgerow_db_redis::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use prost::Message;
 use prost::bytes::Bytes;
 use std::collections::VecDeque;
@@ -663,9 +665,9 @@ impl Database for Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
     use crate::grpc::bounds::peer_with;
-    use crate::request::{Packer, Score, StoredValue, ValueType};
+    use hedgerow_db_engine::Options;
+    use hedgerow_db_engine::request::{Packer, Score, StoredValue, ValueType};
 
     #[test]
     fn keys_that_scans_have_found_are_bounded() {

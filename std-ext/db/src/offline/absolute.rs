@@ -5,8 +5,8 @@
 //! the clock of the database stands still, so that no key expires: Redis decides when a key does, and sends a command
 //! that removes it.
 
-use crate::number;
-use crate::resp::write::request;
+use hedgerow_db_formats::number;
+use hedgerow_db_formats::resp::write::request;
 
 /// Returns the command with the time at which the key expires, if it has a time to live. `name` is in lower case.
 /// Returns nothing as well if the time to live is no number: the command fails then, as it would have anyway.

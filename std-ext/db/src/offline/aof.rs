@@ -3,10 +3,10 @@
 use super::absolute;
 use super::item::{Item, Take};
 use super::summary::{Summary, count};
-use crate::clock::TimeSource;
-use crate::command::{Refusal, Replay, replay};
-use crate::number;
-use crate::resp::parse::{Limits, ParsedItem, Requests};
+use hedgerow_db_engine::clock::TimeSource;
+use hedgerow_db_formats::number;
+use hedgerow_db_formats::resp::parse::{Limits, ParsedItem, Requests};
+use hedgerow_db_redis::command::{Refusal, Replay, replay};
 use std::io::BufRead;
 
 /// A command: its name, and its bytes.

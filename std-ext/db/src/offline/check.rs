@@ -2,8 +2,8 @@
 
 use super::folder::{self, Loaded};
 use super::report::{json_string, output_error};
-use crate::config::DataInvocation;
-use crate::request::StoredValue;
+use hedgerow_db_engine::request::StoredValue;
+use hedgerow_db_redis::config::DataInvocation;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::SystemTime;

@@ -2,9 +2,9 @@
 
 use super::folder;
 use super::report::{json_string, output_error};
-use crate::config::DataInvocation;
-use crate::number;
-use crate::request::{Packed, Score, StoredValue, ValueType};
+use hedgerow_db_engine::request::{Packed, Score, StoredValue, ValueType};
+use hedgerow_db_formats::number;
+use hedgerow_db_redis::config::DataInvocation;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 

@@ -1,7 +1,7 @@
 //! The running Redis that is imported: its address, the login, and TLS.
 
-use crate::config::{LiveSource, LiveTls, RedisAddress};
-use crate::outgoing::{ClientTls, OutgoingStream};
+use hedgerow_db_redis::config::{LiveSource, LiveTls, RedisAddress};
+use hedgerow_db_redis::outgoing::{ClientTls, OutgoingStream};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;

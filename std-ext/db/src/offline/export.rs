@@ -2,10 +2,12 @@
 
 use super::folder;
 use super::report::{ReportProgress, json_string, output_error};
-use crate::clock::TimeSource;
-use crate::config::DataInvocation;
-use crate::rdb::{ScoredMember, StreamEncoding, StreamWriter, Writer};
-use crate::request::{OwnedValue, Packed, Score, StoredValue, ValueType, write_stream};
+use hedgerow_db_engine::clock::TimeSource;
+use hedgerow_db_engine::request::{
+    OwnedValue, Packed, Score, StoredValue, ValueType, write_stream,
+};
+use hedgerow_db_formats::rdb::{ScoredMember, StreamEncoding, StreamWriter, Writer};
+use hedgerow_db_redis::config::DataInvocation;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,14 +1,14 @@
 //! A directory that is read, and not changed.
 
-use crate::Options;
-use crate::db::load_only;
-use crate::log::LOG;
-use crate::log::OpenError;
-use crate::log::disk::{Disk, DiskFile, SystemDisk};
-use crate::log::folder::{Folder, LOCK};
-use crate::options::MAX_DATABASES;
-use crate::request::StoredValue;
-use crate::state::load::LoadingShards;
+use hedgerow_db_engine::Options;
+use hedgerow_db_engine::db::load_only;
+use hedgerow_db_engine::log::LOG;
+use hedgerow_db_engine::log::OpenError;
+use hedgerow_db_engine::log::disk::{Disk, DiskFile, SystemDisk};
+use hedgerow_db_engine::log::folder::{Folder, LOCK};
+use hedgerow_db_engine::options::MAX_DATABASES;
+use hedgerow_db_engine::request::StoredValue;
+use hedgerow_db_engine::state::load::LoadingShards;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;

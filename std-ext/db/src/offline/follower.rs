@@ -1,8 +1,8 @@
 //! The commands that a running Redis sends its replica, and the offset that the replica sends back.
 
 use super::input::{CHUNK, ImportOutput, Input};
-use crate::lock::lock;
-use crate::resp::write::request;
+use hedgerow_db_engine::lock::lock;
+use hedgerow_db_formats::resp::write::request;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex};

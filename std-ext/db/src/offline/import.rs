@@ -6,15 +6,15 @@ use super::replies::Executor;
 use super::report::{ReportProgress, output_error};
 use super::sources::{Selection, Sources, name_twice};
 use super::summary::Summary;
-use crate::clock::TimeSource;
-use crate::config::DataInvocation;
-use crate::log::Fsync;
-use crate::options::MAX_DATABASES;
-use crate::request::{
+use hedgerow_db_engine::clock::TimeSource;
+use hedgerow_db_engine::log::Fsync;
+use hedgerow_db_engine::options::MAX_DATABASES;
+use hedgerow_db_engine::request::{
     Answer, Change, ExpireCondition, Expiry, HashQuery, ListQuery, Query, Request, RequestError,
     SetQuery, SortedSetQuery, StreamQuery, ValueType,
 };
-use crate::{Db, Options, Session};
+use hedgerow_db_engine::{Db, Options, Session};
+use hedgerow_db_redis::config::DataInvocation;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! The two sides of a connection to a running Redis.
 
-use crate::lock::lock;
-use crate::outgoing::OutgoingStream;
+use hedgerow_db_engine::lock::lock;
+use hedgerow_db_redis::outgoing::OutgoingStream;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,6 @@
 //! The items of which files consist.
 
-use crate::request::OwnedValue;
+use hedgerow_db_engine::request::OwnedValue;
 
 /// A part of a file that is imported.
 pub(super) enum Item<'a> {

@@ -6,7 +6,7 @@
 use super::endpoint::Endpoint;
 use super::follower::Follower;
 use super::input::{CHUNK, Input, connection_error};
-use crate::resp::write::request;
+use hedgerow_db_formats::resp::write::request;
 use memchr::memmem;
 use std::fs::File;
 use std::io::{self, Write};

@@ -14,7 +14,7 @@ use super::link::{LinkPosition, MasterLink};
 use super::report::ReportProgress;
 use super::sources::Sources;
 use super::summary::Summary;
-use crate::config::{DataInvocation, LiveSource};
+use hedgerow_db_redis::config::{DataInvocation, LiveSource};
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};

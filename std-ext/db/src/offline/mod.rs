@@ -27,7 +27,7 @@ mod summary;
 mod tests;
 
 use self::report::ReportProgress;
-use crate::config::{DataCommand, DataInvocation};
+use hedgerow_db_redis::config::{DataCommand, DataInvocation};
 use std::io::Write;
 
 /// Runs a command. Writes its result to `out`, and its progress to `progress`. Returns whether all is well. The import

@@ -1,11 +1,13 @@
 //! A server without clients: commands of a file are executed as those of a client, by the same layer.
 
 use super::summary::{NamedCounts, count};
-use crate::command::{Connection, Context, NextStep, Scratch, ServerApi, Users, process_input};
-use crate::pubsub::Hub;
-use crate::resp::parse::{self, Limits, Requests};
-use crate::resp::read::{self, ReadItem, Reply};
-use crate::{Db, Session};
+use hedgerow_db_engine::{Db, Session};
+use hedgerow_db_formats::resp::parse::{self, Limits, Requests};
+use hedgerow_db_formats::resp::read::{self, ReadItem, Reply};
+use hedgerow_db_redis::command::{
+    Connection, Context, NextStep, Scratch, ServerApi, Users, process_input,
+};
+use hedgerow_db_redis::pubsub::Hub;
 use std::sync::Arc;
 
 /// There are no statistics, settings or other clients, and no subscribers.
@@ -144,8 +146,8 @@ fn returns_value(name: &str, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
-    use crate::resp::write::request;
+    use hedgerow_db_engine::Options;
+    use hedgerow_db_formats::resp::write::request;
 
     #[test]
     fn values_that_are_returned_wait_for_no_others() {

@@ -3,9 +3,11 @@
 use super::aof::Aof;
 use super::item::{ImportedKey, Item, Take};
 use super::summary::{Summary, count};
-use crate::rdb::{Entry, RdbRecord, RdbValue, Reader};
-use crate::request::{LONGEST_KEY, OwnedValue, Packer, Score, StreamPacker, ValueType, ascending};
-use crate::resp::inline;
+use hedgerow_db_engine::request::{
+    LONGEST_KEY, OwnedValue, Packer, Score, StreamPacker, ValueType, ascending,
+};
+use hedgerow_db_formats::rdb::{Entry, RdbRecord, RdbValue, Reader};
+use hedgerow_db_formats::resp::inline;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

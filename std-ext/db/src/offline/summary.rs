@@ -1,9 +1,9 @@
 //! The result of an import.
 
 use super::report::json_string;
-use crate::command::Refusal;
-use crate::config::DataInvocation;
-use crate::request::LONGEST_KEY;
+use hedgerow_db_engine::request::LONGEST_KEY;
+use hedgerow_db_redis::command::Refusal;
+use hedgerow_db_redis::config::DataInvocation;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fmt::Write;

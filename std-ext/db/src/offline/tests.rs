@@ -1,16 +1,16 @@
 //! The commands on files that Redis wrote, on AOF files, and on damaged directories.
 
 use super::run;
-use crate::config::{Config, Invocation};
-use crate::log::Fsync;
-use crate::rdb::redis_files::{self, bytes};
-use crate::rdb::{RdbRecord, RdbValue, Reader, Writer};
-use crate::request::{
+use hedgerow_db_engine::log::Fsync;
+use hedgerow_db_engine::request::{
     Answer, Change, ExpireCondition, Expiry, GroupAction, GroupChange, HashChange, HashParts,
     HashQuery, NewStreamId, Packer, Query, ReadFrom, Request, Score, StoredValue, StreamChange,
     StreamId, ValueType, ascending,
 };
-use crate::{Db, Options};
+use hedgerow_db_engine::{Db, Options};
+use hedgerow_db_formats::rdb::redis_files::{self, bytes};
+use hedgerow_db_formats::rdb::{RdbRecord, RdbValue, Reader, Writer};
+use hedgerow_db_redis::config::{Config, Invocation};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -358,7 +358,7 @@ fn times_to_live_of_an_aof_begin_when_it_is_imported() {
 fn an_export_leaves_out_keys_that_have_expired() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::at(folder.path().join("db"));
-    options.time = crate::clock::TimeSource::Manual(std::sync::Arc::new(1.into()));
+    options.time = hedgerow_db_engine::clock::TimeSource::Manual(std::sync::Arc::new(1.into()));
     let db = Db::open(options).unwrap();
     db.set("a", "1").unwrap();
     db.set_with_ttl("b", "2", std::time::Duration::from_secs(1)).unwrap();

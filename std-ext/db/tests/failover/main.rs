@@ -10,14 +10,12 @@
 //! in which ioredis is installed, and `HEDGEROW_REDIS_PY` one with the newest redis-py.
 
 mod drills;
-#[path = "../../src/cluster/etcd/process.rs"]
+#[path = "../../cluster/src/etcd/process.rs"]
 #[allow(dead_code, reason = "the tests of etcd's client use the rest")]
 mod etcd;
 mod groups;
 mod moves;
 mod nodes;
-#[path = "../../src/not_run.rs"]
-mod not_run;
 mod own_client;
 mod placing;
 mod redis_cli;

@@ -1,8 +1,8 @@
 //! redis-cli and redis-benchmark, started for each command.
 
 use crate::LIMIT;
-use crate::not_run::not_run;
 use crate::writers::{Client, Writer, serve};
+use hedgerow_db_engine::not_run::not_run;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

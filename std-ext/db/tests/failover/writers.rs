@@ -9,7 +9,7 @@
 //! - `replicas`: how many of them it finds when it reads from replicas.
 
 use crate::LIMIT;
-use crate::not_run::not_run;
+use hedgerow_db_engine::not_run::not_run;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

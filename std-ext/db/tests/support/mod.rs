@@ -1,11 +1,11 @@
 //! A server in the test's process, and clients that send bytes.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use hedgerow_db::cluster::view::Views;
 use hedgerow_db::server::{
     Address, Reloader, Server, ServerConfig, ServerExit, ServerMonitor, StopHandle,
 };
 use hedgerow_db::{Db, Options};
+use hedgerow_db_redis::view::Views;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The map from slots to nodes, as `CLUSTER SLOTS` tells it.
 
 use crate::client::address::NodeAddress;
-use crate::resp::read::Reply;
-use crate::slots::SLOTS;
+use hedgerow_db_formats::resp::read::Reply;
+use hedgerow_db_formats::slots::SLOTS;
 use std::collections::HashMap;
 
 /// A slot of which no node is known.
@@ -107,10 +107,11 @@ mod tests {
 
     fn read(text: &str) -> Option<SlotMap> {
         let asked = NodeAddress::parse("asked:1").unwrap();
-        let reply = match crate::resp::read::reply(text.replace(' ', "\r\n").as_bytes()) {
-            Ok(crate::resp::read::ReadItem::Reply(reply, _)) => reply,
-            other => panic!("{other:?}"),
-        };
+        let reply =
+            match hedgerow_db_formats::resp::read::reply(text.replace(' ', "\r\n").as_bytes()) {
+                Ok(hedgerow_db_formats::resp::read::ReadItem::Reply(reply, _)) => reply,
+                other => panic!("{other:?}"),
+            };
         SlotMap::read(&reply, &asked)
     }
 

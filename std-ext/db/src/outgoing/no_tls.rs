@@ -1,5 +1,0 @@
-//! A build without TLS.
-
-/// Has no value, so that code about TLS compiles and is never executed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ClientTls {}
