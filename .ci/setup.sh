@@ -26,7 +26,7 @@ stage_setup() {
     ! needs no-std $(brief '' 'clients cluster') || command -v npm >/dev/null ||
         apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
     ! needs embedded || install_qemu
-    ! needs cluster mutations || install_etcd || left_out "etcd of Debian 13" "not available here"
+    ! needs tests cluster mutations || install_etcd || left_out "etcd of Debian 13" "not available here"
     ! needs cluster kubernetes || install_promtool || left_out "promtool of Debian" "not available here"
     ! needs fuzz || command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
     [ "$tier" != all ] || ! needs mutants || command -v cargo-mutants >/dev/null ||

@@ -41,7 +41,7 @@ stage_docs() {
     cargo test -p hedgerow --features std-ext --doc
     cargo test -p hedgerow --features std-ext --test tidy --test ancestors --test api
     ! touches std-ext/db || cargo test -p 'hedgerow-db*' --doc
-    ! touches std-ext/db || cargo test -p hedgerow-db --lib -- limits:: config:: server::metrics::
+    ! touches std-ext/db || cargo test -p hedgerow-db-redis -p hedgerow-db-cluster --all-features --lib -- limits:: config:: node::metrics::
 }
 
 stage licences first "any" "licences and sources of the dependencies; of all, advisories about them, too"
@@ -130,11 +130,13 @@ other_systems() {
 stage tests first "maps db" "the README's test command; of all, then the same API over portable-atomic; includes tidy"
 stage_tests() {
     local command
+    name_etcd
     command=$(readme_command 'cargo test')
     # A change of the database affects no test of the maps.
     touches ':!*.md' ':!std-ext/db' || command="cargo test -p 'hedgerow-db*' && cargo test --test tidy"
     echo "$command"
     HEDGEROW_TEST_EFFORT=$(brief 0.25 1) bash -c "$command"
+    unset HEDGEROW_ETCD
     # `portable-atomic` replaces every atomic of the crate. The tagged files use all of each structure, some with
     # threads, and the features that the command above leaves out. Firmware of the stage `embedded` runs over it, too.
     [ "$tier" != all ] || HEDGEROW_TEST_EFFORT=$effort run_tagged portable tests \

@@ -66,11 +66,7 @@ stage_kills() {
 stage cluster first "db" "what the default features leave out: the cluster, with real etcd, and gRPC"
 stage_cluster() {
     name_etcd
-    # More threads than cores: most of these tests wait for leases to end. Scripts take long, and the stage `tests` has
-    # run them.
-    # shellcheck disable=SC2046 # no option is no word
-    HEDGEROW_TEST_EFFORT=$(brief 0.3 1) cargo test -p hedgerow-db --features cluster,grpc --lib --test grpc -- \
-        --test-threads=$((2 * $(nproc) + 1)) $(brief '--skip command::script::tests' '')
+    cargo test -p hedgerow-db --features cluster,grpc --lib --test grpc
     group_example
     cluster_clients
     # The tests have built the program.
@@ -173,7 +169,8 @@ stage db-asan late db "tests of the database under AddressSanitizer, leaks inclu
 stage_db-asan() {
     # The database frees its records by hand. Each is a block of malloc's, because the sanitizer does not know the
     # database's own blocks.
-    local database=(cargo +nightly test -p hedgerow-db --no-default-features --features scripts --target "$host")
+    local database=(cargo +nightly test -p hedgerow-db -p hedgerow-db-redis --no-default-features
+        --features hedgerow-db/scripts --target "$host")
     local flags="$lean --cfg hedgerow_malloc -Zsanitizer=address"
     if [ "$tier" = all ]; then
         HEDGEROW_TEST_EFFORT=$effort with_flags ci-db-asan "$flags" run_tagged asan std-ext/db/tests "${database[@]}"

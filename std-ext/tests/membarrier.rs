@@ -1,6 +1,7 @@
 //! The asymmetric barrier: it forbids the store-buffering outcome, also in a child of `fork`.
 
 #[path = "../db/engine/src/not_run.rs"]
+#[expect(unreachable_pub, reason = "the database's packages share it")]
 mod not_run;
 
 use hedgerow_std_ext::membarrier;

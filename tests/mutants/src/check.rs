@@ -57,7 +57,7 @@ const PACKAGES: [Package; 8] = [
         prefix: "db-cluster",
         name: "hedgerow-db-cluster",
         folder: "std-ext/db/cluster/",
-        features: &["--all-features"],
+        features: &[],
     },
     Package {
         prefix: "db-engine",

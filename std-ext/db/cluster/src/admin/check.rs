@@ -2,8 +2,8 @@
 //! entry of it.
 //!
 //! The nodes digest their data as of the first watermark behind a time
-//! ([`hedgerow_db_engine::clustered::Digest`]). They
-//! are asked over the peer port, a few seconds before that time.
+//! ([`Digest`](hedgerow_db_engine::clustered::Digest)). They are asked over the peer port, a few seconds before that
+//! time.
 
 use super::chain::LogCheck;
 use super::text::list;

@@ -16,8 +16,8 @@ use std::thread::{self, JoinHandle};
 /// For tests of programs that need a server: each test can have its own.
 ///
 /// ```
-/// use hedgerow_db::Options;
-/// use hedgerow_db::server::Server;
+/// # use hedgerow_db_engine::Options;
+/// # use hedgerow_db_redis::server::Server;
 /// use std::io::{Read, Write};
 /// use std::net::TcpStream;
 ///
