@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     };
     match Config::read(arguments, environment) {
         Ok(Invocation::Serve(config)) => match lacking(&config) {
-            Some(feature) => fail(&lacks(feature), EXIT_BAD_CONFIG),
+            Some(why) => fail(why, EXIT_BAD_CONFIG),
             None => match serve(&config) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failed) => fail(&failed.why, failed.code),
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "cluster")]
         Ok(Invocation::Cluster(asked)) => administer(&asked),
         #[cfg(not(feature = "cluster"))]
-        Ok(Invocation::Cluster(_)) => fail(&lacks("cluster"), EXIT_BAD_CONFIG),
+        Ok(Invocation::Cluster(_)) => fail(NO_CLUSTER, EXIT_BAD_CONFIG),
         Ok(Invocation::Data(asked)) => run_offline(&asked),
         Ok(Invocation::Ephemeral) => match serve_ephemeral() {
             Ok(()) => ExitCode::SUCCESS,
@@ -57,21 +57,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns the feature that these settings need and this build does not have, if there is one.
+/// What a build without the feature says.
+const NO_CLUSTER: &str = "cluster requires a build with the feature `cluster`";
+const NO_GRPC: &str = "grpc-port requires a build with the feature `grpc`";
+
+/// Returns what these settings need and this build does not have, if there is something.
 fn lacking(config: &Config) -> Option<&'static str> {
     if cfg!(not(feature = "cluster")) && config.cluster().is_some() {
-        return Some("cluster");
+        Some(NO_CLUSTER)
+    } else if cfg!(not(feature = "grpc")) && config.grpc().is_some() {
+        Some(NO_GRPC)
+    } else {
+        None
     }
-    if cfg!(not(feature = "grpc")) && config.grpc().is_some() {
-        return Some("grpc");
-    }
-    None
-}
-
-fn lacks(feature: &str) -> String {
-    format!(
-        "this program was built without the feature `{feature}`: build it with `--features {feature}`"
-    )
 }
 
 /// Serves an empty database in memory, until standard input ends or a client stops it.

@@ -177,6 +177,17 @@ fn errors_explain_what_to_do() {
         expected one of always, everysec, no\n";
     assert_eq!(err, wanted);
 
+    if cfg!(not(feature = "cluster")) {
+        let settings =
+            ["--cluster", "yes", "--cluster-name", "a", "--cluster-etcd", "http://127.0.0.1:9"];
+        let err = failed(&run(&settings), 2);
+        assert_eq!(err, "hedgerow-db: cluster requires a build with the feature `cluster`\n");
+    }
+    if cfg!(not(feature = "grpc")) {
+        let err = failed(&run(&["--grpc-port", "7000"]), 2);
+        assert_eq!(err, "hedgerow-db: grpc-port requires a build with the feature `grpc`\n");
+    }
+
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let err = failed(&run(&["--port", &port]), 1);
