@@ -1,22 +1,23 @@
 //! The program: a database on one node, for clients of Redis.
 
+mod banner;
+#[cfg_attr(not(feature = "cluster"), path = "no_node.rs")]
+mod node;
 mod reload;
 
-#[cfg(feature = "cluster")]
-use hedgerow_db::cluster::node::{self, Node};
+use banner::banner;
 use hedgerow_db::config::{Config, DataInvocation, Invocation};
-use hedgerow_db::log::{Fsync, OpenError};
+use hedgerow_db::log::OpenError;
 use hedgerow_db::server::http::HttpServer;
-use hedgerow_db::server::{Address, Loading, Server, ServerConfig, StopHandle};
-use hedgerow_db::{Db, Opened, Options, Progress, offline};
+use hedgerow_db::server::{Loading, Server, ServerConfig, StopHandle};
+use hedgerow_db::{Db, Options, Progress, offline};
 use reload::{Hangup, Reload};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -26,9 +27,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 const EXIT_BAD_CONFIG: u8 = 2;
 /// Exit status if the server could not start, or failed.
 const EXIT_FAILED: u8 = 1;
-/// Nothing that a command of `hedgerow-db cluster` looked at is wrong, but it could not look at everything.
-#[cfg(feature = "cluster")]
-const EXIT_INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
     let (arguments, environment) = match arguments_and_environment() {
@@ -43,10 +41,7 @@ fn main() -> ExitCode {
                 Err(failed) => fail(&failed.why, failed.code),
             },
         },
-        #[cfg(feature = "cluster")]
-        Ok(Invocation::Cluster(asked)) => administer(&asked),
-        #[cfg(not(feature = "cluster"))]
-        Ok(Invocation::Cluster(_)) => fail(NO_CLUSTER, EXIT_BAD_CONFIG),
+        Ok(Invocation::Cluster(asked)) => node::administer(&asked),
         Ok(Invocation::Data(asked)) => run_offline(&asked),
         Ok(Invocation::Ephemeral) => match serve_ephemeral() {
             Ok(()) => ExitCode::SUCCESS,
@@ -118,19 +113,6 @@ fn note_signals(stopped: &Arc<AtomicBool>) -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::clone(stopped))?;
     }
     Ok(())
-}
-
-/// Runs a command of `hedgerow-db cluster`.
-#[cfg(feature = "cluster")]
-fn administer(asked: &hedgerow_db::config::ClusterInvocation) -> ExitCode {
-    let done = hedgerow_db::cluster::admin::run(asked);
-    print(&done.out);
-    match done.failed {
-        Some(why) => fail(&why, EXIT_FAILED),
-        None if done.healthy => ExitCode::SUCCESS,
-        None if done.incomplete => ExitCode::from(EXIT_INCOMPLETE),
-        None => ExitCode::from(EXIT_FAILED),
-    }
 }
 
 /// The arguments without the program's name, and the environment variables.
@@ -209,10 +191,9 @@ fn serve(config: &Config) -> Result<(), Failed> {
     };
     let mut settings = config.server();
     settings.fit_max_clients_to_file_limit();
-    #[cfg(feature = "cluster")]
-    let cluster = config.cluster().map(|cluster| (node::views(&cluster), cluster));
-    #[cfg(feature = "cluster")]
-    if let (Some((views, _)), Some(http)) = (&cluster, &http) {
+    let plan = node::Plan::of(config);
+    let views = plan.views().map(Arc::clone);
+    if let (Some(views), Some(http)) = (&views, &http) {
         http.set_views(views);
     }
     let closed = |why: io::Error| {
@@ -229,22 +210,10 @@ fn serve(config: &Config) -> Result<(), Failed> {
         http.set_progress(&progress);
     }
     let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
-    #[cfg(feature = "cluster")]
-    let views = cluster.as_ref().map(|(views, _)| Arc::clone(views));
-    #[cfg(not(feature = "cluster"))]
-    let views = None;
-    #[cfg(feature = "cluster")]
-    let node = match cluster {
-        Some((views, cluster)) => {
-            Some(start_node(config, &cluster, views, &progress, Arc::clone(&stopper))?)
-        }
-        None => None,
-    };
-    #[cfg(feature = "cluster")]
-    let opened = node.as_ref().map(|node| node.db().clone());
-    #[cfg(not(feature = "cluster"))]
-    let opened = None;
-    let db = match opened {
+    let of_node = Arc::clone(&stopper);
+    let stop = move || of_node.get().map(|stopper| stopper.server.stop()).is_some();
+    let node = plan.start(config, &progress, stop)?;
+    let db = match node.db() {
         Some(db) => db,
         None => Db::open_with_progress(config.options(), &progress)
             .map_err(|why| explain_open_error(&why))?,
@@ -254,16 +223,10 @@ fn serve(config: &Config) -> Result<(), Failed> {
     let grpc = grpc(config, &server)?;
     if let Some(http) = &http {
         http.set_server(server.monitor());
-        #[cfg(feature = "cluster")]
-        if let Some(node) = &node {
-            http.set_node(node.monitor());
-        }
+        node.report_at(http);
     }
-    let stops = Stopper {
-        server: server.stop_handle(),
-        #[cfg(feature = "cluster")]
-        release: std::sync::Mutex::new(node.as_ref().map(Node::releaser)),
-    };
+    let release = Mutex::new(node.releaser());
+    let stops = Stopper { server: server.stop_handle(), release };
     // Set once, here.
     let _ = stopper.set(stops);
     hangup.set(Reload {
@@ -272,16 +235,14 @@ fn serve(config: &Config) -> Result<(), Failed> {
         server: server.reloader(),
         #[cfg(feature = "grpc")]
         grpc: grpc.as_ref().map(hedgerow_db::grpc::GrpcServer::reloader),
-        #[cfg(feature = "cluster")]
-        node: node.as_ref().map(Node::renewer),
+        node: node.renewer(),
         failed: http.as_ref().map(HttpServer::reload_failed),
     });
     print(&banner(config, &db, server.addresses(), http.as_ref()));
     let ended = server.run().map_err(|why| why.to_string());
     #[cfg(feature = "grpc")]
     drop(grpc);
-    #[cfg(feature = "cluster")]
-    let ended = node.map_or(Ok(()), Node::end).and(ended);
+    let ended = node.end().and(ended);
     tracing::info!("the server has stopped; writing the rest of the log");
     if matches!(&ended, Ok(ended) if ended.save == Some(true))
         && db.options().folder.is_some()
@@ -293,35 +254,16 @@ fn serve(config: &Config) -> Result<(), Failed> {
     ended.map(drop).map_err(Failed::from)
 }
 
-/// Starts a node of a cluster. Waits until etcd answers.
-#[cfg(feature = "cluster")]
-fn start_node(
-    config: &Config,
-    cluster: &hedgerow_db::config::ClusterSettings,
-    views: Arc<hedgerow_db::cluster::view::Views>,
-    progress: &Progress,
-    stopper: Arc<OnceLock<Stopper>>,
-) -> Result<Node, String> {
-    let stop = move || stopper.get().map(|stopper| stopper.server.stop()).is_some();
-    let started = Node::start(cluster, config.options(), views, progress, stop);
-    started.map_err(|why| match why.open_error() {
-        Some(why) => explain_open_error(why),
-        None => why.to_string(),
-    })
-}
-
 /// Stops the program in an orderly way.
 struct Stopper {
     server: StopHandle,
-    /// Releases the group, before the server stops.
-    #[cfg(feature = "cluster")]
-    release: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Releases the group of a node, before the server stops.
+    release: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Stopper {
     /// Stops the server. A second call stops it at once.
     fn stop(&self) {
-        #[cfg(feature = "cluster")]
         if let Some(release) = self.release.lock().ok().and_then(|mut release| release.take()) {
             let server = self.server.clone();
             // A thread of its own, because a second signal must still be noticed.
@@ -415,80 +357,4 @@ fn explain_open_error(why: &OpenError) -> String {
         _ => "Choose a writable directory: --dir DIR",
     };
     format!("{why}\n{advice}")
-}
-
-fn banner(config: &Config, db: &Db, addresses: &[Address], http: Option<&HttpServer>) -> String {
-    use std::fmt::Write as _;
-    let mut text = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
-    // Writing to a string does not fail.
-    let mut line = |line: String| {
-        let _ = writeln!(text, "{line}");
-    };
-    line(persistence_line(db));
-    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    line(format!("Listening on {}.", all.join(", ")));
-    if let Some(address) = config.grpc() {
-        line(format!("gRPC at {address}."));
-    }
-    if let Some(address) = http.and_then(HttpServer::address) {
-        line(format!("Metrics at http://{address}/metrics."));
-    }
-    let tcp = addresses.iter().find_map(|address| match address {
-        Address::Tcp(address) => Some(address),
-        _ => None,
-    });
-    if let Some(address) = tcp {
-        let host = match address.ip() {
-            ip if ip.is_loopback() || ip.is_unspecified() => String::new(),
-            ip => format!(" -h {ip}"),
-        };
-        let password = if config.get("requirepass").is_empty() { "" } else { " --askpass" };
-        line(format!("Try: redis-cli{host} -p {}{password} set rose red", address.port()));
-    }
-    line("Press Ctrl-C to stop.".to_owned());
-    text
-}
-
-/// Returns a line about the data's folder and the loaded data.
-fn persistence_line(db: &Db) -> String {
-    let Some(folder) = &db.options().folder else {
-        return "Persistence is off: all data is lost at shutdown.".to_owned();
-    };
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-    let when = match db.options().fsync {
-        Fsync::Always => "fsync before each acknowledgement",
-        Fsync::EverySecond => "fsync every second",
-        Fsync::Never => "no fsync",
-    };
-    format!(
-        "Data in {}, {when}.
-{}",
-        folder.display(),
-        recovery_lines(&folder, db)
-    )
-}
-
-fn recovery_lines(folder: &Path, db: &Db) -> String {
-    let Opened { snapshot_keys, log_entries, truncated_bytes, discarded_entries, took, .. } =
-        *db.opened();
-    if truncated_bytes > 0 {
-        tracing::warn!(
-            "truncated the last {truncated_bytes} bytes of the log in {}: they were an incomplete entry, as after a \
-             crash",
-            folder.display()
-        );
-    }
-    if discarded_entries > 0 {
-        tracing::warn!(
-            "{discarded_entries} complete entries followed them, as after a power failure before fsync; they were \
-             moved to a file whose name begins with \"cut-\""
-        );
-    }
-    if snapshot_keys == 0 && log_entries == 0 {
-        return "The database is empty.".to_owned();
-    }
-    let keys = db.stats().keys;
-    format!(
-        "Loaded {keys} keys in {took:.2?}: {snapshot_keys} keys from a snapshot and {log_entries} log entries."
-    )
 }

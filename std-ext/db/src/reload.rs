@@ -3,8 +3,7 @@
 //! All is read and checked first. If anything is wrong, nothing changes, and the log says what. Connections that exist
 //! go on as before; new ones use the files that were read.
 
-#[cfg(feature = "cluster")]
-use hedgerow_db::cluster::node::Renewer;
+use crate::node::Renewer;
 use hedgerow_db::config::Config;
 #[cfg(feature = "grpc")]
 use hedgerow_db::grpc::{GrpcOptions, GrpcReloader};
@@ -37,7 +36,6 @@ pub(crate) struct Reload {
     pub(crate) server: Reloader,
     #[cfg(feature = "grpc")]
     pub(crate) grpc: Option<GrpcReloader>,
-    #[cfg(feature = "cluster")]
     pub(crate) node: Option<Renewer>,
     /// Set for `/metrics`.
     pub(crate) failed: Option<Arc<AtomicBool>>,
@@ -71,7 +69,6 @@ impl Reload {
             let options = GrpcOptions::of(&config).map_err(|why| why.to_string())?;
             steps.push(Box::new(grpc.prepare(options).map_err(|why| why.to_string())?));
         }
-        #[cfg(feature = "cluster")]
         if let (Some(node), Some(settings)) = (&self.node, config.cluster()) {
             steps.push(node(&settings).map_err(|why| why.to_string())?);
         }

@@ -220,9 +220,9 @@ mod tests {
             ("tests/owned/history.rs", "test:owned::history::"),
             ("fuzz/corpus/ord_map/of_today", "fuzz:ord_map"),
             ("fuzz/fuzz_targets/ord_map.rs", "fuzz:ord_map"),
-            ("std-ext/db/tests/redis-7.txt", "test:db/lib::command::redis::"),
+            ("std-ext/db/redis/tests/redis-7.txt", "test:db-redis/lib::command::redis::"),
             ("std-ext/db/tests/redis-7-pubsub.txt", "test:db/pubsub::"),
-            (search, "test:db-cluster/lib::cluster::moves::model::"),
+            (search, "test:db-cluster/lib::moves::model::"),
             ("src/fence/models/balance_loom.rs", "loom:fence::models::balance_loom::"),
         ] {
             assert!(root.join(path).with_file_name("").is_dir(), "no folder of {path}");

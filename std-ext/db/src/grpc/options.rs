@@ -61,7 +61,6 @@ impl GrpcOptions {
     ///
     /// # Errors
     /// If a file cannot be read.
-    #[cfg_attr(not(feature = "tls"), expect(clippy::unnecessary_wraps, reason = "TLS can fail"))]
     pub fn of(config: &Config) -> Result<Self, ConfigError> {
         let ServerConfig { threads, password, .. } = config.server();
         Ok(Self {

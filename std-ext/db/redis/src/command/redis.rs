@@ -7,24 +7,24 @@ use hedgerow_db_formats::resp::{inline, read, write};
 
 /// Files of requests and Redis's replies. The first lines of the first file describe the format.
 const ANSWERS: [&str; 15] = [
-    include_str!("../../../tests/redis-7.txt"),
-    include_str!("../../../tests/redis-7-acl.txt"),
-    include_str!("../../../tests/redis-7-bits.txt"),
-    include_str!("../../../tests/redis-7-hyperloglog.txt"),
-    include_str!("../../../tests/redis-7-lcs.txt"),
-    include_str!("../../../tests/redis-7-usage.txt"),
-    include_str!("../../../tests/redis-7-types.txt"),
-    include_str!("../../../tests/redis-7-hashes.txt"),
-    include_str!("../../../tests/redis-7-lists.txt"),
-    include_str!("../../../tests/redis-7-sets.txt"),
-    include_str!("../../../tests/redis-7-sorted-sets.txt"),
-    include_str!("../../../tests/redis-7-geo.txt"),
-    include_str!("../../../tests/redis-7-streams.txt"),
-    include_str!("../../../tests/redis-7-stream-payloads.txt"),
-    include_str!("../../../tests/valkey-9-hash-times.txt"),
+    include_str!("../../tests/redis-7.txt"),
+    include_str!("../../tests/redis-7-acl.txt"),
+    include_str!("../../tests/redis-7-bits.txt"),
+    include_str!("../../tests/redis-7-hyperloglog.txt"),
+    include_str!("../../tests/redis-7-lcs.txt"),
+    include_str!("../../tests/redis-7-usage.txt"),
+    include_str!("../../tests/redis-7-types.txt"),
+    include_str!("../../tests/redis-7-hashes.txt"),
+    include_str!("../../tests/redis-7-lists.txt"),
+    include_str!("../../tests/redis-7-sets.txt"),
+    include_str!("../../tests/redis-7-sorted-sets.txt"),
+    include_str!("../../tests/redis-7-geo.txt"),
+    include_str!("../../tests/redis-7-streams.txt"),
+    include_str!("../../tests/redis-7-stream-payloads.txt"),
+    include_str!("../../tests/valkey-9-hash-times.txt"),
 ];
-const FLOATS: &str = include_str!("../../../tests/redis-7-floats.txt");
-const ABOUT_COMMANDS: &str = include_str!("../../../tests/redis-7-commands.txt");
+const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
+const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
 
 /// Commands and subcommands that Redis 7.0 does not have.
 const LATER: [&str; 21] = [
