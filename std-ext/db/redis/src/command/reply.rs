@@ -527,7 +527,24 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::LogUnavailable => {
             "MISCONF Errors writing to the log: changes are refused. Check the server's log for details."
         }
-        // The enum may grow, and the compiler does not check that this match names all of it.
+        // The enum may grow, and the compiler does not check that this match names all of it; the test below does.
         _ => "ERR the request is refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_error_has_a_reply() {
+        let errors = include_str!("../../../engine/src/request/error.rs");
+        let (_, list) = errors.split_once("pub enum RequestError {\n").unwrap();
+        let (list, _) = list.split_once("\n}\n").unwrap();
+        let (code, _) = include_str!("reply.rs").split_once("#[cfg(test)]").unwrap();
+        let named = |name: &str| code.contains(&format!("RequestError::{name} =>"));
+        let lines = list.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+        let names: Vec<_> = lines.map(|line| line.trim_end_matches(',')).collect();
+        assert!(names.len() > 30, "no errors were found: {names:?}");
+        let lacking: Vec<_> = names.into_iter().filter(|name| !named(name)).collect();
+        assert_eq!(lacking, [""; 0], "these have no reply of their own");
     }
 }
