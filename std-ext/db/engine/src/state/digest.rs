@@ -185,7 +185,7 @@ impl State {
     /// Hashes the records of all shards. Each shard may free its records as soon as they are hashed.
     fn hash_records(
         &self,
-        shards: Vec<(NamedRecords, HeldRecords<'_>)>,
+        shards: Vec<(NamedRecords, HeldRecords<&State>)>,
         watermark: u64,
     ) -> [DigestPart; PARTS] {
         let mut sum = DigestSum::default();

@@ -110,6 +110,7 @@ use shard::{Core, Shard, ShardContext};
 use sharding::Sharding;
 use slabs::SlabCompaction;
 use slot_lsns::SlotLsns;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use usage::UsageClock;
@@ -732,15 +733,20 @@ impl Drop for SnapshotGuard<'_> {
 }
 
 /// Lets a shard free its records again, after an error or a panic, too: [`Core::begin_snapshot`] was called.
-pub(crate) struct HeldRecords<'a> {
-    state: &'a State,
+pub(crate) struct HeldRecords<S: Deref<Target = State>> {
+    state: S,
     shard: usize,
     named: Option<NamedRecords>,
 }
 
-impl<'a> HeldRecords<'a> {
-    pub(crate) fn new(state: &'a State, shard: usize) -> Self {
+impl<S: Deref<Target = State>> HeldRecords<S> {
+    pub(crate) fn new(state: S, shard: usize) -> Self {
         Self { state, shard, named: None }
+    }
+
+    /// After [`Core::hold`], which has returned these.
+    pub(crate) fn of(state: S, shard: usize, named: NamedRecords) -> Self {
+        Self { state, shard, named: Some(named) }
     }
 
     /// Lets the shard free all records but these, which are all that are read. Returns them in another order.
@@ -752,7 +758,7 @@ impl<'a> HeldRecords<'a> {
     }
 }
 
-impl Drop for HeldRecords<'_> {
+impl<S: Deref<Target = State>> Drop for HeldRecords<S> {
     fn drop(&mut self) {
         let mut core = self.state.shards[self.shard].lock();
         core.end_snapshot(self.named.as_ref(), self.state.log.committed());

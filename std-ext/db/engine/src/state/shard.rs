@@ -725,9 +725,21 @@ impl Core {
     /// Returns all records. None of them is freed until `end_snapshot`, and no record that is removed meanwhile, unless
     /// the caller names those that it reads ([`name_records`](Self::name_records)).
     pub fn begin_snapshot(&mut self) -> Vec<Record> {
+        self.begin_pinning();
+        self.records().collect()
+    }
+
+    /// Begins a snapshot of one record, which the result names.
+    pub(crate) fn hold(&mut self, record: Record) -> NamedRecords {
+        self.begin_pinning();
+        let records = pins::named(vec![record]);
+        self.name_records(Arc::clone(&records));
+        records
+    }
+
+    fn begin_pinning(&mut self) {
         self.window = 0;
         self.pins.begin(present_window(&mut self.window));
-        self.records().collect()
     }
 
     /// Lets later records be freed during the snapshot that reads these. [`pins::named`] has sorted them, which the

@@ -22,15 +22,15 @@ pub(crate) struct MoveSubscriptions {
 /// The changes in the slots of a move since they were sent.
 pub(super) struct Subscription {
     pub(super) slots: SlotSet,
-    pub(super) changed: Mutex<ChangedKeys>,
+    changed: Mutex<ChangedKeys>,
 }
 
 /// The keys that have changed.
 #[derive(Default)]
-pub(super) struct ChangedKeys {
-    pub(super) keys: HashSet<Vec<u8>>,
+struct ChangedKeys {
+    keys: HashSet<Vec<u8>>,
     /// All keys of some slots were removed.
-    pub(super) cleared: bool,
+    cleared: bool,
 }
 
 impl MoveSubscriptions {
@@ -66,6 +66,26 @@ impl MoveSubscriptions {
 }
 
 impl Subscription {
+    /// Returns whether all keys of some slots were removed since the last call. Forgets the keys that have changed.
+    pub(super) fn take_cleared(&self) -> bool {
+        let mut changed = lock(&self.changed);
+        let cleared = std::mem::take(&mut changed.cleared);
+        if cleared {
+            changed.keys.clear();
+        }
+        cleared
+    }
+
+    /// Takes some of the keys that have changed.
+    pub(super) fn take_changed(&self, most: usize) -> Vec<Vec<u8>> {
+        let mut changed = lock(&self.changed);
+        let some: Vec<_> = changed.keys.iter().take(most).cloned().collect();
+        for key in &some {
+            changed.keys.remove(key);
+        }
+        some
+    }
+
     #[cold]
     fn push(&self, changes: &[u8]) {
         let mut changed = lock(&self.changed);

@@ -5,28 +5,32 @@
 //! sent several times; the last one counts. The target stores them by its own log, as keys of slots that it does not
 //! own.
 //!
+//! Keys are read under the lock of their shard, but for long values: their records are kept, as by a snapshot, and read
+//! in parts. What changes meanwhile, that value included, is sent after its last part.
+//!
 //! The source loses the slots by one entry under the locks of their shards. From then on their keys do not change there
 //! until [`Clearing`] removes them, but for those that expire. Its entries name each key.
 
 use super::apply::Apply;
-use super::cold::ColdStore;
 use super::record::Record;
 use super::shard::Core;
 use super::subscriptions::Subscription;
 use super::waiters::WaitEnd;
-use super::{LockedShards, State};
-use crate::lock::lock;
+use super::{HeldRecords, LockedShards, State};
 use crate::log::Lsn;
 use crate::log::change;
 use crate::request::{Answer, Change, Expiry, OwnedValue, RequestError};
 use crate::slot_set::SlotSet;
 use crate::slots::slot;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 mod key_count;
+mod long_value;
 
 pub use key_count::KeyCount;
+use long_value::LongValue;
 
 /// The buckets that are scanned under a shard's lock at a time: some 20 µs.
 const BUCKETS: usize = 256;
@@ -55,6 +59,10 @@ pub enum TransferItem {
 }
 
 impl TransferItem {
+    fn of(record: Record, value: OwnedValue) -> Self {
+        Self::Set(record.key().to_vec(), record.expires_at(), value)
+    }
+
     /// Returns the approximate bytes that it takes.
     pub fn bytes(&self) -> usize {
         32 + match self {
@@ -72,6 +80,8 @@ pub struct Export {
     shards: Vec<usize>,
     /// Where the scan goes on: an index of `shards`, and a position within the shard.
     at: (usize, u64),
+    /// Long values that were found and are not sent to their end. What has changed since is sent after them.
+    long: VecDeque<LongValue>,
     /// The cost of the keys that the scan has read.
     scanned: usize,
     key_count: Option<KeyCount>,
@@ -88,7 +98,8 @@ impl Export {
     pub fn new(state: Arc<State>, slots: SlotSet) -> Self {
         let shards = state.shards_with(&slots);
         let subscription = state.subscriptions.begin(slots);
-        Self { state, subscription, shards, at: (0, 0), scanned: 0, key_count: None }
+        let long = VecDeque::new();
+        Self { state, subscription, shards, at: (0, 0), long, scanned: 0, key_count: None }
     }
 
     /// Returns a count of the keys that do not expire by some time, which is `from` or later. If there is no such count
@@ -105,35 +116,69 @@ impl Export {
     /// than `most` bytes. Nothing: at present there is no more to send.
     pub fn next(&mut self, most: usize) -> Vec<TransferItem> {
         let mut items = Vec::new();
-        {
-            let mut changed = lock(&self.subscription.changed);
-            // The target forgets what it has. What was written since is found by the scan, which begins again.
-            if std::mem::take(&mut changed.cleared) {
-                changed.keys.clear();
-                self.at = (0, 0);
-                return vec![TransferItem::Cleared];
-            }
-            let mut some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
-            for key in &some {
-                changed.keys.remove(key);
-            }
-            drop(changed);
-            // The target makes one entry of keys of one shard that follow each other.
-            some.sort_by_cached_key(|key| slot(key));
-            // After it was taken from the set: a later change puts the key there again.
-            for key in some {
-                self.look_up(key, &mut items);
-            }
+        // The target forgets what it has. What was written since is found by the scan, which begins again.
+        if self.subscription.take_cleared() {
+            self.at = (0, 0);
+            self.long.clear();
+            return vec![TransferItem::Cleared];
+        }
+        self.send_long(most, &mut items);
+        if !self.long.is_empty() {
+            return items;
+        }
+        // The target makes one entry of keys of one shard that follow each other.
+        let mut some = self.subscription.take_changed(CHANGED);
+        some.sort_by_cached_key(|key| slot(key));
+        // After it was taken from the set: a later change puts the key there again.
+        for key in some {
+            self.look_up(key, &mut items);
         }
         let mut bytes: usize = items.iter().map(TransferItem::bytes).sum();
-        while bytes < most && self.at.0 < self.shards.len() {
+        while bytes < most && self.at.0 < self.shards.len() && self.long.is_empty() {
             let before = items.len();
             self.scan(&mut items);
             let more = items[before..].iter().map(TransferItem::bytes).sum::<usize>();
             bytes += more;
             self.scanned += more + (items.len() - before) * KEY;
         }
+        self.send_long(most.saturating_sub(bytes), &mut items);
         items
+    }
+
+    /// Adds parts of the long values that were found, of a little more than `most` bytes.
+    fn send_long(&mut self, most: usize, items: &mut Vec<TransferItem>) {
+        let mut bytes = 0;
+        while bytes < most {
+            let Some(value) = self.long.front_mut() else { return };
+            let (part, is_last) = value.next();
+            let part = TransferItem::of(value.record, part);
+            bytes += part.bytes();
+            if value.is_scanned {
+                self.scanned += part.bytes() + KEY;
+            }
+            items.push(part);
+            if is_last {
+                self.long.pop_front();
+            }
+        }
+    }
+
+    /// Adds a key with its value, which a long one has later.
+    fn add(
+        &mut self,
+        (core, shard): (&mut Core, usize),
+        record: Record,
+        is_scanned: bool,
+        items: &mut Vec<TransferItem>,
+    ) {
+        if LongValue::is_long(record) {
+            let held = HeldRecords::of(Arc::clone(&self.state), shard, core.hold(record));
+            self.long.push_back(LongValue::new(record, held, is_scanned));
+        } else {
+            record.value().each_part(core.cold(), &mut |value| {
+                items.push(TransferItem::of(record, value.to_owned()));
+            });
+        }
     }
 
     /// Returns the cost of the keys that were read since the last call, in bytes. Keys that have changed cost nothing:
@@ -142,30 +187,32 @@ impl Export {
         std::mem::take(&mut self.scanned)
     }
 
-    fn look_up(&self, key: Vec<u8>, items: &mut Vec<TransferItem>) {
-        let mut core = self.state.shards[self.state.shard_of(&key)].lock();
-        let time = core.advance_time(self.state.clock.now());
+    fn look_up(&mut self, key: Vec<u8>, items: &mut Vec<TransferItem>) {
+        let (state, shard) = (Arc::clone(&self.state), self.state.shard_of(&key));
+        let mut core = state.shards[shard].lock();
+        let time = core.advance_time(state.clock.now());
         match core.find(&key).filter(|record| !record.is_expired(time)) {
-            Some(record) => add(items, record, core.cold()),
+            Some(record) => self.add((&mut core, shard), record, false, items),
             None => items.push(TransferItem::Removed(key)),
         }
     }
 
     /// Reads some buckets of a shard.
     fn scan(&mut self, items: &mut Vec<TransferItem>) {
-        let mut core = self.state.shards[self.shards[self.at.0]].lock();
-        let time = core.advance_time(self.state.clock.now());
-        let slots = &self.subscription.slots;
+        let (state, shard) = (Arc::clone(&self.state), self.shards[self.at.0]);
+        let mut core = state.shards[shard].lock();
+        let time = core.advance_time(state.clock.now());
+        let subscription = Arc::clone(&self.subscription);
         for _ in 0..BUCKETS {
             let mut found = Vec::new();
             let next = core.scan(self.at.1, |record| {
-                if slots.contains(slot(record.key())) && !record.is_expired(time) {
+                if subscription.slots.contains(slot(record.key())) && !record.is_expired(time) {
                     found.push(record);
                 }
             });
-            // Copied under the lock. Afterwards nothing keeps the record from being freed.
+            // Copied or held under the lock. Afterwards nothing keeps the record from being freed.
             for record in found {
-                add(items, record, core.cold());
+                self.add((&mut core, shard), record, true, items);
             }
             let Some(next) = next else {
                 self.at = (self.at.0 + 1, 0);
@@ -174,14 +221,6 @@ impl Export {
             self.at.1 = next;
         }
     }
-}
-
-/// Adds a key with its value, in parts if it is long.
-fn add(items: &mut Vec<TransferItem>, record: Record, cold: Option<&ColdStore>) {
-    record.value().each_part(cold, &mut |value| {
-        let key = record.key().to_vec();
-        items.push(TransferItem::Set(key, record.expires_at(), value.to_owned()));
-    });
 }
 
 /// Removes the keys of slots that the group does not own, in steps that hold a shard's lock for a short time. Other

@@ -39,7 +39,7 @@ impl KeyCount {
                 core.filtered_counts().into_iter().for_each(|all| all.begin(&count.filter));
                 core.begin_snapshot()
             };
-            let _held = HeldRecords::new(&count.state, *number);
+            let _held = HeldRecords::new(&*count.state, *number);
             // Counted without the lock, as for a snapshot.
             let counts = |record: &&Record| count.filter.counts(slot(record.key()), **record);
             count.before += records.iter().filter(counts).count() as u64;

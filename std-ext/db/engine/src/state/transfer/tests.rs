@@ -6,7 +6,9 @@ use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
-use crate::request::{HashChange, Packer, Request, ValueType};
+use crate::request::{
+    End, HashChange, ListChange, Packer, Request, Score, SortedSetChange, ValueType,
+};
 use crate::slots::SLOTS;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -131,15 +133,72 @@ fn long_hashes_move_in_parts() {
     source.execute(Request::Change(keys[0].as_bytes(), delete), |_| Ok(())).unwrap();
     source.set(&keys[1], "a string").unwrap();
     set(&keys[2], &fields[..9000]);
-    let items = export.next(1000);
-    let parts = items.iter().filter(|item| {
-        matches!(item, TransferItem::Set(key, _, value)
-            if *key == keys[0].as_bytes() && value.stored().continues())
-    });
-    assert!(parts.count() > 5, "all in one part");
-    target.state().import(&moved(), &items, false).unwrap();
-    send(&mut export, &target);
+    let mut parts = 0;
+    loop {
+        let items = export.next(1000);
+        let bytes: usize = items.iter().map(TransferItem::bytes).sum();
+        assert!(bytes < 140_000, "{bytes} bytes at once");
+        parts += items.iter().filter(|item| continues(item, &keys[0])).count();
+        target.state().import(&moved(), &items, false).unwrap();
+        if items.is_empty() {
+            break;
+        }
+    }
+    assert!(parts > 5, "all in one part");
     agree(&source, &target);
+}
+
+/// Returns whether this is a further part of the value of a key.
+fn continues(item: &TransferItem, wanted: &str) -> bool {
+    matches!(item, TransferItem::Set(key, _, value)
+        if key == wanted.as_bytes() && value.stored().continues())
+}
+
+/// A value may change, or go, while its parts are sent.
+#[test]
+fn parts_of_long_values_are_those_of_one_state() {
+    for kind in 0..4 {
+        let (source, target) = (group(0..SLOTS), group(0..0));
+        let key = names("long", 1).remove(0);
+        let names: Vec<_> = (0..9000).map(|n| format!("the name with number {n}")).collect();
+        let bytes: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let change = |some: &[&[u8]], number: usize| {
+            let pairs: Vec<_> = some.iter().map(|name| (*name, &b"a"[..])).collect();
+            let score = Score::new(f64::from(number as u32)).unwrap();
+            let scored: Vec<_> = some.iter().map(|name| (score, *name)).collect();
+            let change = match kind {
+                0 => Change::Hash(HashChange::Set(&pairs)),
+                1 => Change::List(ListChange::Push {
+                    end: End::Front,
+                    elements: some,
+                    if_present: false,
+                }),
+                2 => Change::SortedSet(SortedSetChange::Set(&scored)),
+                _ => Change::Append(some[0]),
+            };
+            source.execute(Request::Change(key.as_bytes(), change), |_| Ok(())).unwrap();
+        };
+        change(&bytes, 1);
+        (0..if kind == 3 { 4000 } else { 0 }).for_each(|n| change(&bytes[n..], n));
+        let before = all(&source);
+        let mut export = Export::new(Arc::clone(source.state()), moved());
+        let mut items = export.next(1000);
+        let mut calls = 0;
+        while items.iter().all(|item| calls == 0 || continues(item, &key)) {
+            target.state().import(&moved(), &items, false).unwrap();
+            calls += 1;
+            change(&[b"another"], calls);
+            change(&bytes[calls * 100..][..50], calls + 5);
+            items = export.next(1000);
+        }
+        assert!(calls > 2 || kind == 3, "{kind}: all in {calls} calls");
+        assert_eq!(all(&target), before, "{kind}: parts of several states");
+        // The new state follows, and a short value interrupts it.
+        target.state().import(&moved(), &items, false).unwrap();
+        source.set(&key, "short").unwrap();
+        send(&mut export, &target);
+        agree(&source, &target);
+    }
 }
 
 #[test]

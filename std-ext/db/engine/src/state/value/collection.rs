@@ -8,7 +8,7 @@
 //! stream is in the order of the names: see [`super::stream`].
 
 use super::{scored_entry, time_entry};
-use crate::request::{Packed, Packer, ValueType};
+use crate::request::{OwnedValue, Packed, Packer, ValueType};
 use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::tree::{Edit, Key, Tree, TreePart, TreeView};
 use std::marker::PhantomData;
@@ -69,6 +69,67 @@ impl<'a> CollectionTree<'a> {
         self.is_table
     }
 
+    /// Visits the entries from an index on, as [`Collection::visit`].
+    fn visit_from(
+        self,
+        value_type: ValueType,
+        from: usize,
+        each: &mut dyn FnMut(&'a [u8], &'a [u8]) -> bool,
+    ) {
+        let view = self.view();
+        let _ = match value_type {
+            ValueType::List => view.iter_from_nth(from).all(|(_, element)| each(element, b"")),
+            ValueType::Stream => view.iter_from_nth(from).all(|(name, value)| each(name, value)),
+            ValueType::SortedSet => scored_entry::entries_from(view, from)
+                .all(|entry| each(scored_entry::member(entry), scored_entry::stored_score(entry))),
+            _ => {
+                let mut entries = view.iter_range(from, Collection::Tree(self).len(value_type));
+                entries.all(|(key, value)| each(&key[PREFIX..], value))
+            }
+        };
+    }
+
+    /// Returns the part of the value that begins at an index, of some `most` bytes or one entry, and the index of the
+    /// next part, if there is one.
+    fn part(self, value_type: ValueType, from: usize, most: usize) -> (Packer, Option<usize>) {
+        let mut packer = Packer::new(value_type);
+        let has_times = self.next_time != 0;
+        if has_times {
+            packer = packer.with_times();
+        }
+        packer.set_form(true, self.is_table);
+        if from > 0 {
+            packer = packer.continuing();
+        }
+        let (mut at, mut next) = (from, None);
+        self.visit_from(value_type, from, &mut |name, value| {
+            let bytes = packer.packed().bytes().len();
+            if at > from && bytes + name.len() + value.len() > most {
+                next = Some(at);
+                return false;
+            }
+            if has_times {
+                packer.push_timed(name, value, self.time_of(name));
+            } else {
+                packer.push(name, value);
+            }
+            at += 1;
+            true
+        });
+        (packer, next)
+    }
+
+    /// Returns a part of some 64 KiB that begins at an index, as [`Collection::each_part`] has it, and the index of the
+    /// next one.
+    pub(crate) fn owned_part(
+        self,
+        value_type: ValueType,
+        from: usize,
+    ) -> (OwnedValue, Option<usize>) {
+        let (part, next) = self.part(value_type, from, PART);
+        (part.into_owned(), next)
+    }
+
     #[inline]
     pub(super) fn view(self) -> TreeView<'a> {
         // SAFETY: by the contract of `new`.
@@ -124,23 +185,10 @@ impl<'a> Collection<'a> {
         value_type: ValueType,
         each: &mut dyn FnMut(&'a [u8], &'a [u8]) -> bool,
     ) {
-        let tree = match self {
-            Self::Packed(packed) => {
-                let _ = packed.iter().all(|(name, value)| each(name, value));
-                return;
-            }
-            Self::Tree(tree) => tree,
-        };
-        let _ = match value_type {
-            ValueType::List => tree.view().iter().all(|(_, element)| each(element, b"")),
-            ValueType::Stream => tree.view().iter().all(|(name, value)| each(name, value)),
-            ValueType::SortedSet => scored_entry::entries(tree.view())
-                .all(|entry| each(scored_entry::member(entry), scored_entry::stored_score(entry))),
-            _ => {
-                let mut entries = tree.view().iter_range(0, self.len(value_type));
-                entries.all(|(key, value)| each(&key[PREFIX..], value))
-            }
-        };
+        match self {
+            Self::Packed(packed) => _ = packed.iter().all(|(name, value)| each(name, value)),
+            Self::Tree(tree) => tree.visit_from(value_type, 0, each),
+        }
     }
 
     /// Visits some `count` names from a cursor on, of the tree of a hash or a set. Returns the next cursor, 0 at the
@@ -175,56 +223,30 @@ impl<'a> Collection<'a> {
         }
     }
 
-    /// Calls `each` with the value, in parts of at most some `part` bytes or one entry.
-    fn each_part_of(self, value_type: ValueType, part: usize, each: &mut dyn FnMut(Packed<'_>)) {
-        let tree = match self {
-            Self::Packed(packed) => return each(packed),
-            Self::Tree(tree) => tree,
-        };
-        let has_times = tree.next_time != 0;
-        let begin = || {
-            let mut packer = Packer::new(value_type);
-            if has_times {
-                packer = packer.with_times();
-            }
-            packer.set_form(true, tree.is_table);
-            packer
-        };
-        let (mut packer, mut is_first) = (begin(), true);
-        self.visit(value_type, &mut |name, value| {
-            let bytes = packer.packed().bytes().len();
-            if bytes + name.len() + value.len() > part && !packer.packed().is_empty() {
-                each(packer.packed());
-                (packer, is_first) = (begin().continuing(), false);
-            }
-            if has_times {
-                packer.push_timed(name, value, tree.time_of(name));
-            } else {
-                packer.push(name, value);
-            }
-            true
-        });
-        if is_first || !packer.packed().is_empty() {
-            each(packer.packed());
-        }
-    }
-
     /// Calls `with` with the whole value, and returns the result. Copies a tree.
     pub(super) fn with_packed<R>(
         self,
         value_type: ValueType,
         with: impl FnOnce(Packed<'_>) -> R,
     ) -> R {
-        let (mut with, mut result) = (Some(with), None);
-        self.each_part_of(value_type, usize::MAX, &mut |packed| {
-            result = with.take().map(|with| with(packed));
-        });
-        result.expect("a value has one part at least")
+        match self {
+            Self::Packed(packed) => with(packed),
+            Self::Tree(tree) => with(tree.part(value_type, 0, usize::MAX).0.packed()),
+        }
     }
 
     /// Calls `each` with the value, in parts of some 64 KiB or one entry.
     pub(super) fn each_part(self, value_type: ValueType, each: &mut dyn FnMut(Packed<'_>)) {
-        self.each_part_of(value_type, PART, each);
+        let tree = match self {
+            Self::Packed(packed) => return each(packed),
+            Self::Tree(tree) => tree,
+        };
+        let mut from = Some(0);
+        while let Some(index) = from {
+            let (part, next) = tree.part(value_type, index, PART);
+            each(part.packed());
+            from = next;
+        }
     }
 }
 

@@ -19,9 +19,9 @@ pub(super) fn prefix(score: Score) -> [u8; SCORED] {
     prefix
 }
 
-/// Returns the entries of a tree in the order of scores.
-pub(super) fn entries(view: TreeView<'_>) -> impl Iterator<Item = Scored<'_>> {
-    view.iter_from_nth(view.len() / 2)
+/// Returns the entries of a tree in the order of scores, from an index on.
+pub(super) fn entries_from(view: TreeView<'_>, from: usize) -> impl Iterator<Item = Scored<'_>> {
+    view.iter_from_nth(view.len() / 2 + from)
 }
 
 /// Returns the member of an entry.
