@@ -1,8 +1,10 @@
 //! The database.
 
 mod hashes;
+mod lists;
 mod sets;
 mod sorted_sets;
+mod streams;
 
 use crate::background::BackgroundTasks;
 use crate::clock::{ExpiryClock, milliseconds};
@@ -34,6 +36,7 @@ pub use sorted_sets::ScoredMember;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+pub use streams::StreamEntry;
 
 /// An open database. Clones share it, and dropping the last one closes it.
 ///

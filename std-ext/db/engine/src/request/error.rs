@@ -58,6 +58,8 @@ pub enum RequestError {
     StreamMissing,
     /// The stream has a consumer group of this name.
     GroupExists,
+    /// The stream has no consumer group of this name, or there is no stream.
+    NoSuchGroup,
     /// The value is no HyperLogLog.
     NotHyperLogLog,
     /// The value begins as a HyperLogLog, and is none.
@@ -103,6 +105,7 @@ impl fmt::Display for RequestError {
             Self::StreamAddedBelowLength => "the stream has more entries than would ever be added",
             Self::StreamMissing => "there is no stream of this name",
             Self::GroupExists => "there is a consumer group of this name",
+            Self::NoSuchGroup => "there is no consumer group of this name",
             Self::ScoreNotANumber => "resulting score is not a number (NaN)",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",

@@ -510,6 +510,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
              MKSTREAM option to create an empty stream automatically."
         }
         RequestError::GroupExists => "BUSYGROUP Consumer Group name already exists",
+        // Requests of clients are answered with a text that names key and group.
+        RequestError::NoSuchGroup => "NOGROUP No such consumer group",
         RequestError::HashNotAnInteger => "ERR hash value is not an integer",
         RequestError::NoSuchPlace => "ERR could not decode requested zset member",
         RequestError::ScoreNotANumber => "ERR resulting score is not a number (NaN)",
