@@ -39,8 +39,8 @@ pub use hedgerow_db_cluster as cluster;
 #[doc(inline)]
 pub use hedgerow_db_engine::{
     DatabaseStats, Db, EncodingLimit, EncodingLimits, Error, KeyWatch, MAX_DATABASES, Opened,
-    Options, Progress, Session, Stats, Transaction, TransactionOutcome, log, options, request,
-    watch,
+    Options, Progress, Session, Stats, StreamEntry, Transaction, TransactionOutcome, log, options,
+    request, watch,
 };
 #[doc(hidden)]
 pub use hedgerow_db_engine::{Role, TimeSource, clustered, snapshot};

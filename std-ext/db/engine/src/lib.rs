@@ -71,7 +71,7 @@ pub mod watch;
 
 #[doc(hidden)]
 pub use clock::TimeSource;
-pub use db::{Db, Opened, Stats};
+pub use db::{Db, Opened, Stats, StreamEntry};
 pub use encodings::{EncodingLimit, EncodingLimits};
 pub use error::Error;
 #[doc(inline)]
