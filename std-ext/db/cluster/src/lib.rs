@@ -18,7 +18,7 @@
 //! - [`view`]: the cluster as clients see it. `measure`: what a node measures.
 //! - `admin`: the commands `hedgerow-db cluster`.
 //!
-//! A room imports lower ones only, as the architecture page says.
+//! A module imports lower ones only, as `ARCHITECTURE.md` says.
 //!
 //! A node has these threads beside those of a database on one machine:
 //!
