@@ -98,6 +98,8 @@ pub enum StreamQuery<'a> {
         /// As in [`After`](Self::After).
         most: usize,
     },
+    /// An error in the arguments, which is answered only if the key has a stream.
+    Refused(&'a str),
     /// The groups.
     Groups(usize),
     /// The consumers of a group.

@@ -55,6 +55,9 @@ pub(super) fn answer_stream(
             nested(query.most, &mut |reply| group::write_pending(stream, query, reply))
         }
         (_, None) => return answer(Answer::Error(RequestError::NoSuchKey)),
+        (StreamQuery::Refused(error), Some(_)) => {
+            nested(usize::MAX, &mut |reply| reply.error(error))
+        }
         (StreamQuery::Info { full: None, most }, Some(stream)) => {
             nested(most, &mut |reply| write_info(stream, reply))
         }

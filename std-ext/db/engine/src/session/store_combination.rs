@@ -8,6 +8,7 @@ use crate::request::{
     Answer, Change, Combination, CombinationQuery, Expiry, LONGEST_KEY, Packer, RequestError,
     Score, SetOperation, StoredValue, ValueType,
 };
+use crate::state::encoding_limits::SharedEncodingLimits;
 use crate::state::record::Record;
 
 /// A part of a result ends once it has this many bytes.
@@ -64,7 +65,7 @@ impl ApplyMany<'_, '_> {
         (self.left, self.room) = (self.left - result.bytes, self.room - result.bytes);
         let (kind, name) = event(combination);
         self.name_next(to, kind, name);
-        for part in result.parts() {
+        for part in result.parts(&self.state.encodings) {
             let value = StoredValue::Packed(part.packed());
             let expiry = Expiry::Never;
             let change = Change::Restore { value, expiry, replace: true, usage: None };
@@ -111,10 +112,23 @@ impl StoredResult {
         self.bytes <= self.most
     }
 
-    fn parts(&mut self) -> &[Packer] {
-        // Stored as a tree from the beginning: a packed value is searched for each member that is added.
-        if let [first, _, ..] = &mut self.parts[..] {
-            first.set_form(true, false);
+    fn parts(&mut self, limits: &SharedEncodingLimits) -> &[Packer] {
+        match &mut self.parts[..] {
+            // As in Redis, the smaller form of a sorted set has no -0.
+            [only]
+                if self.value_type == ValueType::SortedSet
+                    && !limits.is_packed_table(only.packed()) =>
+            {
+                let mut without = Packer::new(self.value_type);
+                for (member, stored) in only.packed().iter() {
+                    let score = Score::parse(stored).expect("scores that were pushed");
+                    without.push(member, &score.unsigned_zero().bytes());
+                }
+                *only = without;
+            }
+            // Stored as a tree from the beginning: a packed value is searched for each member that is added.
+            [first, _, ..] => first.set_form(true, false),
+            _ => {}
         }
         &self.parts
     }

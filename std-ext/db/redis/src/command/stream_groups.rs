@@ -206,6 +206,10 @@ impl<'a> Execution<'_, 'a> {
                 _ => return Err(wrong_part("XGROUP", arguments[1])),
             };
         }
+        // No option comes twice.
+        if !(if creates { 5..=8 } else { 5..=7 }).contains(&arguments.len()) {
+            return Err(wrong_part("XGROUP", arguments[1]));
+        }
         let from = match arguments[4] {
             b"$" => ReadFrom::New,
             // Only SETID takes these, as in Redis.
@@ -226,17 +230,20 @@ impl<'a> Execution<'_, 'a> {
         /// How many entries FULL shows by default.
         const SHOWN: u64 = 10;
         let full = match &arguments[3..] {
-            [] => None,
-            [full] if is(full, "full") => Some(Some(SHOWN)),
+            [] => Ok(None),
+            [full] if is(full, "full") => Ok(Some(Some(SHOWN))),
             [full, count, number] if is(full, "full") && is(count, "count") => {
-                let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
+                let number = number::integer(number).ok_or(NOT_AN_INTEGER);
                 // Redis shows 10 for a negative number.
-                let shown = u64::try_from(number).unwrap_or(SHOWN);
-                Some(Some(shown).filter(|shown| *shown > 0))
+                let shown = number.map(|number| u64::try_from(number).unwrap_or(SHOWN));
+                shown.map(|shown| Some(Some(shown).filter(|shown| *shown > 0)))
             }
-            _ => return Err(wrong_part("XINFO", arguments[1])),
+            _ => Err(wrong_part("XINFO", arguments[1])),
         };
-        let query = StreamQuery::Info { full, most: self.room() };
+        let query = match full {
+            Ok(full) => StreamQuery::Info { full, most: self.room() },
+            Err(error) => StreamQuery::Refused(self.arena.alloc_str(&error)),
+        };
         self.batch.unlocked_read(arguments[2], Query::Stream(query), ReplyKind::Nested);
         Ok(())
     }

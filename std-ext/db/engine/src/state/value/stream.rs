@@ -183,12 +183,19 @@ pub(crate) fn first_of(places: Range<usize>, count: Option<u64>) -> Range<usize>
 
 /// Returns the error about a key without a stream or a group.
 pub(crate) fn no_key_or_group(name: &[u8], group: &[u8]) -> Vec<u8> {
+    let (name, group) = (shown(name), shown(group));
     let text: [&[u8]; 5] = [b"NOGROUP No such key '", name, b"' or consumer group '", group, b"'"];
     text.concat()
 }
 
+/// Returns the part of a name that Redis shows in an error: up to the first zero byte.
+fn shown(name: &[u8]) -> &[u8] {
+    name.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// Returns the error about a stream without a group.
 pub(crate) fn no_group(name: &[u8], group: &[u8]) -> Vec<u8> {
+    let (name, group) = (shown(name), shown(group));
     let text: [&[u8]; 5] =
         [b"NOGROUP No such consumer group '", group, b"' for key name '", name, b"'"];
     text.concat()
