@@ -613,6 +613,29 @@ fn done(answer: Answer<'_>) -> Result<(), RequestError> {
     }
 }
 
+/// Returns what a change has removed and answers.
+fn taken(answer: Answer<'_>) -> Result<Option<Vec<u8>>, RequestError> {
+    match answer {
+        Answer::Error(error) => Err(error),
+        answer => Ok(bytes(answer)),
+    }
+}
+
+fn elements(answer: Answer<'_>) -> Vec<Vec<u8>> {
+    match answer {
+        Answer::Elements(all, _) => all.iter().flatten().map(<[u8]>::to_vec).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn count(answer: Answer<'_>) -> Result<usize, RequestError> {
+    int(answer).map(|count| count.cast_unsigned() as usize)
+}
+
+fn length(answer: Answer<'_>) -> usize {
+    count(answer).unwrap_or(0)
+}
+
 fn int(answer: Answer<'_>) -> Result<i64, RequestError> {
     match answer {
         Answer::Int(int) => Ok(int),

@@ -1,6 +1,6 @@
 //! Hashes in an embedding program.
 
-use super::{Db, bytes, int};
+use super::{Db, bytes, count, int, length};
 use crate::error::Error;
 use crate::request::{
     Answer, Change, ExpireCondition, Expiry, HashChange, HashParts, HashQuery, Query, Request,
@@ -42,10 +42,7 @@ impl Db {
     /// # Errors
     /// As [`hash_get`](Self::hash_get).
     pub fn hash_len(&self, key: impl AsRef<[u8]>) -> Result<usize, Error> {
-        self.read(key.as_ref(), Query::Hash(HashQuery::Length), |answer| match answer {
-            Answer::Int(number) => number.cast_unsigned() as usize,
-            _ => 0,
-        })
+        self.read(key.as_ref(), Query::Hash(HashQuery::Length), length)
     }
 
     /// Returns all fields with their values, as of one time. O(n). A short hash is in the order in which its fields
@@ -85,8 +82,7 @@ impl Db {
         key: impl AsRef<[u8]>,
         pairs: &[(&[u8], &[u8])],
     ) -> Result<usize, Error> {
-        let added = self.change_hash(key.as_ref(), HashChange::Set(pairs), int)?;
-        Ok(added.cast_unsigned() as usize)
+        self.change_hash(key.as_ref(), HashChange::Set(pairs), count)
     }
 
     /// Removes a field, and the key with its last field. Returns whether the field was there.

@@ -1,6 +1,6 @@
 //! Lists in an embedding program.
 
-use super::{Db, bytes, int};
+use super::{Db, bytes, count, done, elements, length, taken};
 use crate::error::Error;
 use crate::request::{Answer, Change, End, ListChange, ListQuery, Query, Request, RequestError};
 
@@ -33,10 +33,7 @@ impl Db {
     /// # Errors
     /// As [`list_get`](Self::list_get).
     pub fn list_len(&self, key: impl AsRef<[u8]>) -> Result<usize, Error> {
-        self.read(key.as_ref(), Query::List(ListQuery::Length), |answer| match answer {
-            Answer::Int(number) => number.cast_unsigned() as usize,
-            _ => 0,
-        })
+        self.read(key.as_ref(), Query::List(ListQuery::Length), length)
     }
 
     /// Returns the elements between two indices, both inclusive, as of one time: 0 and -1 are all elements.
@@ -50,10 +47,7 @@ impl Db {
         to: i64,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let range = ListQuery::Range { from, to, most: usize::MAX };
-        self.read(key.as_ref(), Query::List(range), |answer| match answer {
-            Answer::Elements(found, _) => found.iter().flatten().map(<[u8]>::to_vec).collect(),
-            _ => Vec::new(),
-        })
+        self.read(key.as_ref(), Query::List(range), elements)
     }
 
     /// Adds an element before the first one. Returns the new length.
@@ -140,21 +134,17 @@ impl Db {
         element: impl AsRef<[u8]>,
     ) -> Result<usize, Error> {
         let remove = ListChange::Remove { count: 0, element: element.as_ref() };
-        let removed = self.change_list(key.as_ref(), remove, int)?;
-        Ok(removed.cast_unsigned() as usize)
+        self.change_list(key.as_ref(), remove, count)
     }
 
     fn list_push(&self, key: &[u8], end: End, elements: &[&[u8]]) -> Result<usize, Error> {
         let push = ListChange::Push { end, elements, if_present: false };
-        Ok(self.change_list(key, push, int)?.cast_unsigned() as usize)
+        self.change_list(key, push, count)
     }
 
     fn list_pop(&self, key: &[u8], end: End) -> Result<Option<Vec<u8>>, Error> {
         let pop = ListChange::Pop { end, count: None, most: usize::MAX };
-        self.change_list(key, pop, |answer| match answer {
-            Answer::Error(error) => Err(error),
-            answer => Ok(bytes(answer)),
-        })
+        self.change_list(key, pop, taken)
     }
 
     fn change_list<R>(
@@ -165,10 +155,6 @@ impl Db {
     ) -> Result<R, Error> {
         self.execute(Request::Change(key, Change::List(change)), take)
     }
-}
-
-fn done(answer: Answer<'_>) -> Result<(), RequestError> {
-    if let Answer::Error(error) = answer { Err(error) } else { Ok(()) }
 }
 
 #[cfg(test)]

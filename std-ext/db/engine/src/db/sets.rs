@@ -1,6 +1,6 @@
 //! Sets in an embedding program.
 
-use super::{Db, bytes, int};
+use super::{Db, bytes, count, elements, int, length, taken};
 use crate::error::Error;
 use crate::request::{Answer, Change, Query, Request, RequestError, SetChange, SetQuery};
 
@@ -38,10 +38,7 @@ impl Db {
     /// # Errors
     /// As [`set_contains`](Self::set_contains).
     pub fn set_len(&self, key: impl AsRef<[u8]>) -> Result<usize, Error> {
-        self.read(key.as_ref(), Query::Members(SetQuery::Length), |answer| match answer {
-            Answer::Int(number) => number.cast_unsigned() as usize,
-            _ => 0,
-        })
+        self.read(key.as_ref(), Query::Members(SetQuery::Length), length)
     }
 
     /// Returns all members, as of one time. O(n). The order means nothing.
@@ -50,10 +47,7 @@ impl Db {
     /// As [`set_contains`](Self::set_contains).
     pub fn set_members(&self, key: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, Error> {
         let all = SetQuery::All { most: usize::MAX };
-        self.read(key.as_ref(), Query::Members(all), |answer| match answer {
-            Answer::Elements(members, _) => members.iter().flatten().map(<[u8]>::to_vec).collect(),
-            _ => Vec::new(),
-        })
+        self.read(key.as_ref(), Query::Members(all), elements)
     }
 
     /// Returns a random member.
@@ -78,8 +72,7 @@ impl Db {
     /// # Errors
     /// As [`set_add`](Self::set_add).
     pub fn set_add_all(&self, key: impl AsRef<[u8]>, members: &[&[u8]]) -> Result<usize, Error> {
-        let added = self.change_set(key.as_ref(), SetChange::Add(members), int)?;
-        Ok(added.cast_unsigned() as usize)
+        self.change_set(key.as_ref(), SetChange::Add(members), count)
     }
 
     /// Removes a member, and the key with its last member. Returns whether the member was there.
@@ -100,10 +93,7 @@ impl Db {
     /// As [`set_add`](Self::set_add).
     pub fn set_pop(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         let pop = SetChange::Pop { count: None, most: usize::MAX };
-        self.change_set(key.as_ref(), pop, |answer| match answer {
-            Answer::Error(error) => Err(error),
-            answer => Ok(bytes(answer)),
-        })
+        self.change_set(key.as_ref(), pop, taken)
     }
 
     fn change_set<R>(

@@ -1,6 +1,6 @@
 //! Sorted sets in an embedding program.
 
-use super::{Db, int};
+use super::{Db, count, int};
 use crate::error::Error;
 use crate::request::{
     Answer, Change, Query, Request, RequestError, Score, ScoreCondition, SortedSetChange,
@@ -133,8 +133,7 @@ impl Db {
         let scored = |(score, member): &(f64, _)| Ok((number(*score)?, *member));
         let members: Vec<(Score, &[u8])> =
             members.iter().map(scored).collect::<Result<_, Error>>()?;
-        let added = self.change_sorted_set(key.as_ref(), SortedSetChange::Set(&members), int)?;
-        Ok(added.cast_unsigned() as usize)
+        self.change_sorted_set(key.as_ref(), SortedSetChange::Set(&members), count)
     }
 
     /// Adds to the score of a member, which counts as 0 if the member is missing. Returns the sum.

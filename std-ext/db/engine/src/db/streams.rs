@@ -1,6 +1,6 @@
 //! Streams in an embedding program.
 
-use super::{Db, int};
+use super::{Db, count, length};
 use crate::error::Error;
 use crate::request::{
     Answer, Change, GroupAction, GroupChange, Nested, NewStreamId, Query, ReadFrom, Request,
@@ -63,10 +63,7 @@ impl Db {
     /// # Errors
     /// As [`get`](Self::get); [`RequestError::WrongType`] if the key's value is not a stream.
     pub fn stream_len(&self, key: impl AsRef<[u8]>) -> Result<usize, Error> {
-        self.read(key.as_ref(), Query::Stream(StreamQuery::Length), |answer| match answer {
-            Answer::Int(number) => number.cast_unsigned() as usize,
-            _ => 0,
-        })
+        self.read(key.as_ref(), Query::Stream(StreamQuery::Length), length)
     }
 
     /// Returns the entries with IDs in a range, as of one time, and at most so many of the first ones.
@@ -103,8 +100,7 @@ impl Db {
     /// # Errors
     /// As [`stream_add`](Self::stream_add).
     pub fn stream_delete(&self, key: impl AsRef<[u8]>, ids: &[StreamId]) -> Result<usize, Error> {
-        let deleted = self.change_stream(key.as_ref(), StreamChange::Delete(ids), int)?;
-        Ok(deleted.cast_unsigned() as usize)
+        self.change_stream(key.as_ref(), StreamChange::Delete(ids), count)
     }
 
     /// Removes entries at the beginning. Returns how many. A stream of a million entries is trimmed in one step.
@@ -113,7 +109,7 @@ impl Db {
     /// As [`stream_add`](Self::stream_add).
     pub fn stream_trim(&self, key: impl AsRef<[u8]>, to: TrimTo) -> Result<usize, Error> {
         let trim = StreamChange::Trim(StreamTrim { to, nodes: false, most: None });
-        Ok(self.change_stream(key.as_ref(), trim, int)?.cast_unsigned() as usize)
+        self.change_stream(key.as_ref(), trim, count)
     }
 
     /// Creates a group, which delivers the entries after an ID, by default all. Creates the stream if it is missing.
@@ -169,8 +165,7 @@ impl Db {
         ids: &[StreamId],
     ) -> Result<usize, Error> {
         let action = GroupAction::Acknowledge(ids);
-        let names = (key.as_ref(), group.as_ref());
-        Ok(self.change_group(names, action, int)?.cast_unsigned() as usize)
+        self.change_group((key.as_ref(), group.as_ref()), action, count)
     }
 
     /// Gives a consumer pending entries that were delivered `idle` ago or earlier, at most so many: those of consumers

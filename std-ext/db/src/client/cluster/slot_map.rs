@@ -104,14 +104,14 @@ fn read_node(node: &Reply, asked: &NodeAddress) -> Option<Option<NodeAddress>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hedgerow_db_formats::resp::read;
 
     fn read(text: &str) -> Option<SlotMap> {
         let asked = NodeAddress::parse("asked:1").unwrap();
-        let reply =
-            match hedgerow_db_formats::resp::read::reply(text.replace(' ', "\r\n").as_bytes()) {
-                Ok(hedgerow_db_formats::resp::read::ReadItem::Reply(reply, _)) => reply,
-                other => panic!("{other:?}"),
-            };
+        let reply = match read::reply(text.replace(' ', "\r\n").as_bytes()) {
+            Ok(read::ReadItem::Reply(reply, _)) => reply,
+            other => panic!("{other:?}"),
+        };
         SlotMap::read(&reply, &asked)
     }
 
