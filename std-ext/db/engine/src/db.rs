@@ -1,5 +1,6 @@
 //! The database.
 
+mod answers;
 mod hashes;
 mod lists;
 mod sets;
@@ -31,6 +32,7 @@ use crate::state::databases::DatabaseStats;
 use crate::state::load::{LoadingShards, ReplayedState};
 use crate::state::noted_events::Publish;
 use crate::watch::Watch;
+use answers::{bytes, done, int};
 pub use hashes::HashEntry;
 pub use sorted_sets::ScoredMember;
 use std::fmt;
@@ -596,51 +598,6 @@ impl Db {
     /// As [`set`](Self::set).
     pub fn clear(&self) -> Result<(), Error> {
         self.execute(Request::MultiKey(MultiKeyOp::Clear), done)
-    }
-}
-
-fn bytes(answer: Answer<'_>) -> Option<Vec<u8>> {
-    match answer {
-        Answer::Bytes(bytes) => Some(bytes.to_vec()),
-        _ => None,
-    }
-}
-
-fn done(answer: Answer<'_>) -> Result<(), RequestError> {
-    match answer {
-        Answer::Error(error) => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Returns what a change has removed and answers.
-fn taken(answer: Answer<'_>) -> Result<Option<Vec<u8>>, RequestError> {
-    match answer {
-        Answer::Error(error) => Err(error),
-        answer => Ok(bytes(answer)),
-    }
-}
-
-fn elements(answer: Answer<'_>) -> Vec<Vec<u8>> {
-    match answer {
-        Answer::Elements(all, _) => all.iter().flatten().map(<[u8]>::to_vec).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn count(answer: Answer<'_>) -> Result<usize, RequestError> {
-    int(answer).map(|count| count.cast_unsigned() as usize)
-}
-
-fn length(answer: Answer<'_>) -> usize {
-    count(answer).unwrap_or(0)
-}
-
-fn int(answer: Answer<'_>) -> Result<i64, RequestError> {
-    match answer {
-        Answer::Int(int) => Ok(int),
-        Answer::Error(error) => Err(error),
-        _ => Ok(0),
     }
 }
 

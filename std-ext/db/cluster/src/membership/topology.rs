@@ -5,7 +5,7 @@ use crate::membership::slot_map::SlotMap;
 use hedgerow_db_formats::slot_set::SlotSet;
 use hedgerow_db_group::hex;
 use hedgerow_db_group::{GroupRole, GroupStatus, Members, NodeId};
-use hedgerow_db_redis::view::{self, MemberView, NodeHealth, SlotOwners, View};
+use hedgerow_db_redis::view::{self, MemberRole, MemberView, NodeHealth, SlotOwners, View};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -249,11 +249,9 @@ impl Topology {
     /// Makes the view. `serving` says whether this node serves as the primary.
     pub(crate) fn view(&mut self, status: &GroupStatus, serving: bool, now: u64) -> View {
         let role = match status.role {
-            GroupRole::Loading => hedgerow_db_redis::view::MemberRole::Loading,
-            GroupRole::Primary if serving => hedgerow_db_redis::view::MemberRole::Primary,
-            GroupRole::Primary | GroupRole::Follower => {
-                hedgerow_db_redis::view::MemberRole::Follower
-            }
+            GroupRole::Loading => MemberRole::Loading,
+            GroupRole::Primary if serving => MemberRole::Primary,
+            GroupRole::Primary | GroupRole::Follower => MemberRole::Follower,
         };
         // A released group has none; clients are told the last one.
         self.primary =
@@ -427,14 +425,8 @@ mod tests {
     fn only_a_primary_that_serves_is_one() {
         let mut topology = topology();
         let status = GroupStatus { role: GroupRole::Primary, ..status(OWN, 40) };
-        assert_eq!(
-            topology.view(&status, false, 1100).role,
-            hedgerow_db_redis::view::MemberRole::Follower
-        );
-        assert_eq!(
-            topology.view(&status, true, 1100).role,
-            hedgerow_db_redis::view::MemberRole::Primary
-        );
+        assert_eq!(topology.view(&status, false, 1100).role, MemberRole::Follower);
+        assert_eq!(topology.view(&status, true, 1100).role, MemberRole::Primary);
     }
 
     #[test]

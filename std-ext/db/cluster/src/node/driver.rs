@@ -31,8 +31,8 @@ use crate::node::wording;
 use hedgerow_db_engine::Db;
 use hedgerow_db_engine::lock::lock;
 use hedgerow_db_engine::log::{Log as _, Lsn};
-use hedgerow_db_group::{Action, Batch, DurableKey, Event, Group, Now, Put, TxnOutcome};
-use hedgerow_db_redis::view::{NodeAddresses, View, Views};
+use hedgerow_db_group::{Action, Batch, DurableKey, Event, Group, GroupRole, Now, Put, TxnOutcome};
+use hedgerow_db_redis::view::{MemberRole, NodeAddresses, View, Views};
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -285,7 +285,7 @@ impl Driver {
     fn put_durable(&mut self) {
         // Entries that were not compared with the log yet may be of another history. Their record would count as a
         // copy, and speak against takeovers.
-        let is_compared = self.parts.group.status().role != hedgerow_db_group::GroupRole::Loading;
+        let is_compared = self.parts.group.status().role != GroupRole::Loading;
         if is_compared && let Some(value) = self.durable.due(clock::now()) {
             self.parts.calls.record(self.parts.durable_key.clone(), value);
         }
@@ -555,20 +555,15 @@ impl Driver {
 
     // ---------------------------------------------------------------------------- roles
 
-    fn change_role(
-        &mut self,
-        role: hedgerow_db_group::GroupRole,
-        (epoch, lsn, time): (u64, u64, u64),
-        reason: &str,
-    ) {
+    fn change_role(&mut self, role: GroupRole, (epoch, lsn, time): (u64, u64, u64), reason: &str) {
         let name = match role {
-            hedgerow_db_group::GroupRole::Loading => "loading",
-            hedgerow_db_group::GroupRole::Follower => "a follower",
-            hedgerow_db_group::GroupRole::Primary => "the primary",
+            GroupRole::Loading => "loading",
+            GroupRole::Follower => "a follower",
+            GroupRole::Primary => "the primary",
         };
         tracing::info!("this node is {name} in epoch {epoch}: {reason}");
         let was_primary = self.serving || self.leading_since.is_some() || self.held;
-        if role == hedgerow_db_group::GroupRole::Primary {
+        if role == GroupRole::Primary {
             let kind = self.parts.group.takeover().kind();
             self.parts.monitor.counters.takeovers[kind].add(1);
             self.lead += 1;
@@ -582,7 +577,7 @@ impl Driver {
             self.parts.replica.order(ApplierOrder::Lead(self.lead, time));
         } else if was_primary {
             self.leave();
-        } else if role == hedgerow_db_group::GroupRole::Follower {
+        } else if role == GroupRole::Follower {
             self.parts.replica.order(ApplierOrder::Follow);
         }
         self.publish_view();
@@ -768,9 +763,9 @@ impl Driver {
             parts.registry.miss();
         }
         let role = match view.role {
-            hedgerow_db_redis::view::MemberRole::Loading => "loading",
-            hedgerow_db_redis::view::MemberRole::Follower => "follower",
-            hedgerow_db_redis::view::MemberRole::Primary => "primary",
+            MemberRole::Loading => "loading",
+            MemberRole::Follower => "follower",
+            MemberRole::Primary => "primary",
         };
         let wall = parts.db.now();
         let limit = &parts.db.state().limit;

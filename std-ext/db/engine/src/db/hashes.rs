@@ -1,6 +1,7 @@
 //! Hashes in an embedding program.
 
-use super::{Db, bytes, count, int, length};
+use super::Db;
+use super::answers::{bytes, count, int, length};
 use crate::error::Error;
 use crate::request::{
     Answer, Change, ExpireCondition, Expiry, HashChange, HashParts, HashQuery, Query, Request,

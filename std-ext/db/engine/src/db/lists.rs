@@ -1,6 +1,7 @@
 //! Lists in an embedding program.
 
-use super::{Db, bytes, count, done, elements, length, taken};
+use super::Db;
+use super::answers::{bytes, count, done, elements, length, taken};
 use crate::error::Error;
 use crate::request::{Answer, Change, End, ListChange, ListQuery, Query, Request, RequestError};
 

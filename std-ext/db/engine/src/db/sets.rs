@@ -1,6 +1,7 @@
 //! Sets in an embedding program.
 
-use super::{Db, bytes, count, elements, int, length, taken};
+use super::Db;
+use super::answers::{bytes, count, elements, int, length, taken};
 use crate::error::Error;
 use crate::request::{Answer, Change, Query, Request, RequestError, SetChange, SetQuery};
 

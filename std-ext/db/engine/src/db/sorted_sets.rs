@@ -1,6 +1,7 @@
 //! Sorted sets in an embedding program.
 
-use super::{Db, count, int};
+use super::Db;
+use super::answers::{count, int};
 use crate::error::Error;
 use crate::request::{
     Answer, Change, Query, Request, RequestError, Score, ScoreCondition, SortedSetChange,

@@ -1,6 +1,7 @@
 //! Streams in an embedding program.
 
-use super::{Db, count, length};
+use super::Db;
+use super::answers::{count, length};
 use crate::error::Error;
 use crate::request::{
     Answer, Change, GroupAction, GroupChange, Nested, NewStreamId, Query, ReadFrom, Request,
